@@ -1,0 +1,117 @@
+// Package appregistry says who needs which tokens.
+//
+// An [App] is a streaming job: the user it runs as, the tokens it brought, what
+// to obtain for it and where its credentials files go. Apps point at entries,
+// and an entry is shared by every app that holds the same token, so that it is
+// renewed once and replaced once. Package renewer keeps the registry alive;
+// this package holds its words, its rules as plain values without locks or
+// goroutines, and the [Store] seam behind it.
+package appregistry
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+
+	"github.com/tokenwheel/tokenwheel/plugins"
+)
+
+// AppID is the name a caller gives to its application. It is unique for an owner
+// and is the key that makes a repeated registration harmless.
+type AppID string
+
+var appIDPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,127}$`)
+
+// Validate reports whether the id can be used.
+func (id AppID) Validate() error {
+	if !appIDPattern.MatchString(string(id)) {
+		return fmt.Errorf("app id %q: want 1 to 128 of a-z, 0-9, '.', '_', '-', the first a letter or digit", string(id))
+	}
+	return nil
+}
+
+// AppKey names one application: an id means nothing without its owner.
+type AppKey struct {
+	Owner string // who registered it; "" for the embedding program itself
+	ID    AppID
+}
+
+// String is owner/id, or the id alone without an owner.
+func (k AppKey) String() string {
+	if k.Owner == "" {
+		return string(k.ID)
+	}
+	return k.Owner + "/" + string(k.ID)
+}
+
+// App is what is registered. A registered value belongs to the registry: the
+// caller does not change its maps, slices or bytes afterwards.
+type App struct {
+	ID    AppID
+	Owner string // who registers it; "" for the embedding program itself
+	User  string // short name of the user the application runs as
+
+	// Obtain names what to obtain: provider instances ("hdfs", "hdfs@prod2") or
+	// one authority of an instance ("hdfs:ns1").
+	Obtain []string
+	// Credentials is what the application brought along.
+	Credentials plugins.Credentials
+	// StageTo is where its credentials files go; empty: nowhere.
+	StageTo []Target
+
+	AtEnd  AtEnd
+	Verify Verify
+	Share  Share
+	// Overlay holds settings of this application only, from the allow-list of
+	// [OverlayKeys]. Never an address, a principal or a path.
+	Overlay map[string]string
+}
+
+// Key is the application's key.
+func (a App) Key() AppKey { return AppKey{Owner: a.Owner, ID: a.ID} }
+
+// AtEnd says what happens to a token when its last holder leaves.
+type AtEnd uint8
+
+const (
+	// CancelObtained cancels what was obtained for the application and keeps
+	// what it brought.
+	CancelObtained AtEnd = iota
+	// CancelAll asks to cancel brought tokens too.
+	CancelAll
+	// KeepAll cancels nothing, whoever else asks for it.
+	KeepAll
+)
+
+// Verify says how a brought token is checked at registration.
+type Verify uint8
+
+const (
+	// VerifyRenew renews it once. That proves the password and teaches the
+	// expiry.
+	VerifyRenew Verify = iota
+	// VerifyDescribe only reads its identifier.
+	VerifyDescribe
+	// VerifyNone takes it as it is.
+	VerifyNone
+)
+
+// Share says with whom obtained tokens are shared.
+type Share uint8
+
+const (
+	// ShareNone gives the application tokens of its own.
+	ShareNone Share = iota
+	// ShareUser shares them among the applications of one user that ask for it.
+	ShareUser
+)
+
+var (
+	// ErrNotFound is the answer for an unknown application and for somebody
+	// else's alike.
+	ErrNotFound = errors.New("no such application")
+	// ErrNotReady wraps into the error of a registration that is durable but
+	// whose first credentials are not staged yet. The application stays
+	// registered.
+	ErrNotReady = errors.New("registered, but not ready yet")
+)
