@@ -1,0 +1,46 @@
+package real_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/test/real/cluster"
+)
+
+// shared is the cluster of all tests that change nothing for others: long lifetimes, and all three
+// protections on offer, so that each client's own configuration chooses.
+var shared *cluster.Cluster
+
+func TestMain(m *testing.M) { os.Exit(runMain(m)) }
+
+func runMain(m *testing.M) int {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	c, err := cluster.Start(ctx, cluster.Options{Protection: "authentication,integrity,privacy"})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	shared = c
+	code := m.Run()
+	c.Stop()
+	if code != 0 {
+		fmt.Fprintf(os.Stderr, "%s(kept in %s)\n", c.Logs(), c.Dir)
+		return code
+	}
+	if err := c.Remove(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	return code
+}
+
+// within returns a context that bounds a test, its Java programs included.
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
