@@ -49,6 +49,15 @@ func TestJavaLogsInWithTheTokenAlone(t *testing.T) {
 	if !strings.Contains(out, "drwx------") || !strings.Contains(out, "/user/alice") {
 		t.Errorf("ls printed %q, want alice's folder of mode 700", out)
 	}
+	if _, err := shared.FsShell(ctx, token, "-put", shared.Krb5Conf, "/user/alice/put"); err != nil {
+		t.Errorf("put: %v", err)
+	}
+	if _, err := shared.FsShell(ctx, token, "-cat", "/user/alice/put"); err != nil {
+		t.Errorf("cat: %v", err)
+	}
+	if _, err := shared.FsShell(ctx, token, "-ls", "/user/bob"); err == nil {
+		t.Error("alice's token opened bob's folder")
+	}
 	if _, err := shared.FsShell(ctx, cluster.Identity{}, "-ls", "/"); err == nil {
 		t.Error("ls without a ticket and without a token worked: the test above shows nothing")
 	}
