@@ -46,8 +46,8 @@ type Record struct {
 }
 
 var (
-	// ErrFenced: somebody else wrote the fence key since; this writer is deposed.
+	// ErrFenced says that somebody else wrote the fence key since; this writer is deposed.
 	ErrFenced = errors.New("fenced: the store belongs to another writer now")
-	// ErrNoRecord: the store has no value under that key.
+	// ErrNoRecord says that the store has no value under that key.
 	ErrNoRecord = errors.New("no such record")
 )

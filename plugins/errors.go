@@ -12,18 +12,18 @@ import (
 type Kind uint8
 
 const (
-	// KindRetry: unreachable, timed out, standby, busy, safe mode. Tried again
+	// KindRetry is unreachable, timed out, standby, busy, safe mode: tried again
 	// with backoff.
 	KindRetry Kind = iota
-	// KindReplace: this token will not be extended any more (unknown, past its
+	// KindReplace says that this token will not be extended any more (unknown, past its
 	// max date, signing key gone). Only a new one helps.
 	KindReplace
-	// KindDenied: the service says no, until an operator changes something (not
+	// KindDenied is a no from the service, until an operator changes something (not
 	// the renewer, proxy user not allowed). Retried slowly, and alarmed.
 	KindDenied
-	// KindRefused: our own limit or policy says no. No packet was sent.
+	// KindRefused is a no from our own limits or policy. No packet was sent.
 	KindRefused
-	// KindSuspect: the answer makes no sense (a date in 1970, a token of the
+	// KindSuspect is an answer that makes no sense (a date in 1970, a token of the
 	// wrong kind). Not used, and retried.
 	KindSuspect
 )

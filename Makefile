@@ -1,0 +1,37 @@
+# make test is the README's second command: everything, on a fresh machine.
+.PHONY: test lint unit demo real fuzz bench generate
+
+GOLANGCI := go tool -modfile=test/tools/go.mod golangci-lint
+
+test: lint unit demo real
+	@echo "all tiers passed"
+
+lint:
+	go vet ./...
+	$(GOLANGCI) run ./...
+	cd test/real && go vet ./...
+
+unit:
+	go test -race ./...
+
+# The README's first command, checked: exits 0 only when everything was seen.
+demo:
+	go run ./cmd/tokenwheel demo --for 60s --check
+
+# A real KDC, NameNode and DataNode, Java's own client, and kill -9.
+real:
+	cd test/real && go test -count=1 -timeout 30m ./...
+
+# Each fuzz target for FUZZTIME.
+FUZZTIME ?= 30s
+fuzz:
+	@set -e; for pkg in $$(go list ./...); do \
+	  for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; done
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./internal/wheel ./hadooptoken
+
+generate:
+	scripts/generate.sh
