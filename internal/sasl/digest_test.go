@@ -30,7 +30,7 @@ type exchange struct {
 
 func goldenExchanges(t testing.TB) []exchange {
 	t.Helper()
-	b, err := os.ReadFile("testdata/digest-md5.json")
+	b, err := os.ReadFile("../../testdata/sasl/digest-md5.json")
 	if err != nil {
 		t.Fatal(err)
 	}
