@@ -1,0 +1,156 @@
+package core
+
+import (
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/plugins"
+)
+
+// Request numbers a question of the shell's callers. The shell chooses it, never
+// the same one twice in a session; every request gets exactly one [Reply] whose
+// moment is [Done].
+type Request uint64
+
+// Job numbers a call to the world outside. The core chooses it; the shell
+// answers each exactly once. An answer to a job that the core does not know is
+// ignored.
+type Job uint64
+
+// Event is something that happened. The types of this file are all there are.
+type Event interface{ event() }
+
+// Caller is who asks, as the shell authenticated him.
+type Caller struct {
+	// Name is the caller's short user name.
+	Name string
+	// Trusted callers, the embedding program and operators, may act for everyone.
+	Trusted bool
+	// ActsFor lists the short names of users the caller may act for besides himself.
+	ActsFor []string
+}
+
+// Start is the first event, after all records were loaded.
+type Start struct{}
+
+// Register asks to admit App. It is answered twice: at [Acknowledged], when the
+// registration is durable, and at [Done], when its first set is staged or the
+// registration failed.
+type Register struct {
+	Request Request
+	Caller  Caller
+	// App is validated and belongs to the core from now on.
+	App appregistry.App
+	// UUID is random and fresh, in lower case: it names the credentials files of
+	// an application not known yet.
+	UUID string
+	// Brought says for each alias in App.Credentials.Tokens what the router and
+	// the provider found out about that token.
+	Brought map[string]Brought
+	// Plan has one element for each authority to obtain from: App.Obtain with
+	// bare instance names expanded.
+	Plan []appregistry.Authority
+}
+
+// Brought is what is known about a token that an application brought along.
+type Brought struct {
+	// Authority that issued it. Zero: the token is foreign, for Reason.
+	Authority appregistry.Authority
+	// Identity is what its identifier says; nil: it cannot be read. A token
+	// whose identity names another renewer is foreign.
+	Identity *plugins.Identity
+	// Obtains: the authority gives out new tokens, and policy lets us ask for
+	// the owner in the identity.
+	Obtains bool
+	// Reason is why the token is foreign, such as "no provider serves it".
+	Reason string
+}
+
+// Unregister asks to let an application go. [Done] means that its leaving, and
+// the intent to cancel what must be cancelled, are durable.
+type Unregister struct {
+	Request Request
+	Caller  Caller
+	App     appregistry.AppKey
+}
+
+// Committed answers [Commit].
+type Committed struct {
+	Seq uint64
+	Err error // wraps appregistry.ErrFenced: this core acts no more
+}
+
+// Obtained answers [Obtain].
+type Obtained struct {
+	Job    Job
+	Grants []Grant
+	Err    error
+}
+
+// Grant is a token obtained, with what its identifier says.
+type Grant struct {
+	plugins.Grant
+	Identity *plugins.Identity // nil: it cannot be read
+}
+
+// Renewed answers [Renew].
+type Renewed struct {
+	Job     Job
+	Expires time.Time // by the service's clock
+	Err     error
+}
+
+// Cancelled answers [Cancel].
+type Cancelled struct {
+	Job Job
+	Err error
+}
+
+// Staged answers [Stage]. Err may wrap *appregistry.Behind.
+type Staged struct {
+	Job     Job
+	Receipt appregistry.Receipt
+	Err     error
+}
+
+// Tick says that time has passed; the shell sends it at [Core.Next] at the latest.
+type Tick struct{}
+
+// Verb is what a [TokenCommand] asks for.
+type Verb uint8
+
+// The verbs.
+const (
+	RenewNow Verb = iota
+	CancelNow
+)
+
+// TokenCommand is an operator's wish about one token. [Done] carries the answer
+// of the service's first reply.
+type TokenCommand struct {
+	Request Request
+	Caller  Caller
+	Token   appregistry.TokenID
+	Verb    Verb
+	// Force lets CancelNow end a token that is still held or marked as kept. A
+	// token without proof is never cancelled.
+	Force bool
+}
+
+// ResumeCancels lets cancels flow again after a burst paused them.
+type ResumeCancels struct {
+	Request Request
+	Caller  Caller
+}
+
+func (Start) event()         {}
+func (Register) event()      {}
+func (Unregister) event()    {}
+func (Committed) event()     {}
+func (Obtained) event()      {}
+func (Renewed) event()       {}
+func (Cancelled) event()     {}
+func (Staged) event()        {}
+func (Tick) event()          {}
+func (TokenCommand) event()  {}
+func (ResumeCancels) event() {}

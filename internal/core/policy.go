@@ -1,0 +1,146 @@
+package core
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Policy says when things are done. The zero value is the default, and so is
+// each field's zero.
+type Policy struct {
+	// Ratio of what remains that passes before a renewal; 0: 0.75.
+	Ratio float64
+	// Jitter is the part of that which is taken off at random, at most; 0: 0.1,
+	// below 0: none.
+	Jitter float64
+	// MinLead is the least time between a renewal and the end; 0: 1 s. It is
+	// never less than 2 % of what remains.
+	MinLead time.Duration
+	// ReplaceOnly never renews, not even to learn an expiry.
+	ReplaceOnly bool
+	// ReplaceLead is the time before the max date at which a successor is
+	// obtained; 0: a tenth of the life, or 3 h or a quarter of it, whichever of
+	// these two is less, where that is more.
+	ReplaceLead time.Duration
+	// FirstRetry is the delay after a first failure, which doubles up to
+	// MaxRetry; 0: 10 s and 5 min. What is denied waits MaxRetry at once.
+	FirstRetry, MaxRetry time.Duration
+	// DefaultValidity is what a token is taken to live where nobody says; 0: 12 h.
+	DefaultValidity time.Duration
+	// Grace is how long a replaced token stays after its successor is staged, at
+	// most; 0: 60 s. It is never more than a quarter of what remains of it.
+	Grace time.Duration
+	// Coalesce is how long changes of one application's credentials are
+	// gathered, at most; 0: 2 s. It is never more than 1 % of what remains.
+	Coalesce time.Duration
+	// CancelBurst is the number of cancels within 5 minutes that pauses them; 0:
+	// 5 % of all tokens, but at least 100 and at most 1,000.
+	CancelBurst int
+}
+
+// Preset returns a policy by name: "" for the default, and yarn, spark2 and
+// flink for what users of those systems have. Presets are values: no code asks
+// for their names.
+func Preset(name string) (Policy, bool) {
+	switch name {
+	case "":
+		return Policy{}, true
+	case "yarn":
+		return Policy{Ratio: 0.9, Jitter: -1, ReplaceLead: 3 * time.Hour}, true
+	case "spark2", "flink":
+		return Policy{Ratio: 0.75, Jitter: -1, ReplaceOnly: true}, true
+	}
+	return Policy{}, false
+}
+
+const (
+	leastWait = time.Second
+	// suspectLeast and suspectMost bound the life that a date may tell of: an
+	// answer outside is not believed.
+	suspectLeast = 10 * time.Second
+	suspectMost  = 30 * 24 * time.Hour
+	// confirmMost is the longest wait before a terminal answer is asked for again.
+	confirmMost = 30 * time.Second
+)
+
+func or[T int | float64 | time.Duration](v, fallback T) T {
+	if v == 0 {
+		return fallback
+	}
+	return v
+}
+
+// fraction of d, without the overflow of a product of durations.
+func fraction(d time.Duration, f float64) time.Duration { return time.Duration(float64(d) * f) }
+
+// RenewAfter is the wait before a token with that much life left is renewed.
+func (p Policy) RenewAfter(remains time.Duration, r *rand.Rand) time.Duration {
+	wait := fraction(remains, or(p.Ratio, 0.75))
+	if jitter := or(p.Jitter, 0.1); jitter > 0 {
+		wait -= fraction(wait, jitter*r.Float64())
+	}
+	lead := max(or(p.MinLead, time.Second), remains/50)
+	return max(0, min(wait, remains-lead))
+}
+
+// LeadBeforeMax is how long before its max date a token of that whole life is replaced.
+func (p Policy) LeadBeforeMax(life time.Duration) time.Duration {
+	lead := max(life/10, min(3*time.Hour, life/4))
+	if p.ReplaceLead > 0 {
+		// A fixed lead that suits days would leave nothing of a short life.
+		lead = min(p.ReplaceLead, life/2)
+	}
+	return lead
+}
+
+// RetryAfter is the wait after the given number of failures in a row, the first
+// being 1, where the token has that much life left; remains <= 0: it has ended,
+// or nobody knows.
+func (p Policy) RetryAfter(failures int, remains time.Duration, r *rand.Rand) time.Duration {
+	most := or(p.MaxRetry, 5*time.Minute)
+	wait := or(p.FirstRetry, 10*time.Second)
+	for i := 1; i < failures && wait < most; i++ {
+		wait *= 2
+	}
+	wait = fraction(min(wait, most), 0.5+r.Float64())
+	return p.within(wait, remains)
+}
+
+// DeniedAfter is the wait after a denial, which only an operator can end.
+func (p Policy) DeniedAfter(remains time.Duration) time.Duration {
+	return p.within(or(p.MaxRetry, 5*time.Minute), remains)
+}
+
+func (p Policy) within(wait, remains time.Duration) time.Duration {
+	if remains > 0 {
+		wait = min(wait, remains/3)
+	}
+	return max(wait, leastWait)
+}
+
+// ConfirmAfter is the wait before a terminal answer from an unprotected channel
+// is asked for again.
+func (p Policy) ConfirmAfter(remains time.Duration) time.Duration {
+	if remains <= 0 {
+		return confirmMost
+	}
+	return max(min(confirmMost, remains/10), leastWait)
+}
+
+// GraceAfter is how long a replaced token stays once nobody needs it.
+func (p Policy) GraceAfter(remains time.Duration) time.Duration {
+	return max(0, min(or(p.Grace, time.Minute), remains/4))
+}
+
+// CoalesceFor is how long changes of a set are gathered before it is staged.
+func (p Policy) CoalesceFor(remains time.Duration) time.Duration {
+	return max(0, min(or(p.Coalesce, 2*time.Second), remains/100))
+}
+
+// CancelsAllowed is the number of cancels within the window, for that many tokens.
+func (p Policy) CancelsAllowed(tokens int) int {
+	if p.CancelBurst > 0 {
+		return p.CancelBurst
+	}
+	return max(100, min(1000, tokens/20))
+}
