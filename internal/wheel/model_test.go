@@ -27,18 +27,24 @@ func newModel() *model { return &model{now: math.MinInt64} }
 
 const resolution = int64(wheel.Resolution)
 
-// ceilTick and floorTick are written with remainders made non-negative first,
-// unlike the wheel's own, and end where time.Duration ends.
+// ceilTick and floorTick are written unlike the wheel's own, on quotients that
+// are floored whatever the sign, and end with the last whole tick that a
+// time.Duration holds.
 func ceilTick(d time.Duration) int64 {
-	return min(floorTick(d)+min(1, mod(d)), math.MaxInt64/resolution)
+	return inRange(floored(d) + min(1, mod(d)))
 }
 
-func floorTick(d time.Duration) int64 {
-	q := int64(d) / resolution
+func floorTick(d time.Duration) int64 { return inRange(floored(d)) }
+
+func inRange(tick int64) int64 {
+	return min(max(tick, math.MinInt64/resolution), math.MaxInt64/resolution)
+}
+
+func floored(d time.Duration) int64 {
 	if d < 0 && mod(d) != 0 {
-		q--
+		return int64(d)/resolution - 1
 	}
-	return max(q, math.MinInt64/resolution)
+	return int64(d) / resolution
 }
 
 func mod(d time.Duration) int64 {

@@ -146,8 +146,8 @@ func differ[T comparable](what string, got, want T) error {
 // level and its neighbours, and all of time.
 func spans() []time.Duration {
 	all := []time.Duration{0, 1, wheel.Resolution - 1, wheel.Resolution, wheel.Resolution + 1}
-	for level := 1; level < 6; level++ {
-		span := time.Duration(int64(1)<<(8*level)) * wheel.Resolution
+	for level := 1; level < 5; level++ {
+		span := time.Duration(int64(1)<<(10*level)) * wheel.Resolution
 		all = append(all, span-wheel.Resolution, span-1, span, span+1, span+wheel.Resolution)
 	}
 	return append(all, 100*365*24*time.Hour, math.MaxInt64)

@@ -7,7 +7,7 @@
 // use. Timers fire in the order of their due instants, and those of the same
 // instant in the order in which they were set. Insert, Cancel and Reschedule
 // take constant time plus, where a bucket becomes empty or stops being so, one
-// step in a heap of at most 1,536 buckets. Nothing is allocated except when
+// step in a heap of at most 5,120 buckets. Nothing is allocated except when
 // more timers wait than ever before.
 package wheel
 
@@ -25,14 +25,16 @@ const Resolution = time.Millisecond
 
 // A tick is a due instant in units of Resolution, shifted so that the earliest
 // time.Duration is positive too. All of time.Duration (292 years to either side)
-// takes 44 bits; the wheel's six levels of 256 slots count 48, so there is no
+// takes 44 bits; the wheel's five levels of 1,024 slots count 50, so there is no
 // list of timers beyond the last level.
 type tick uint64
 
+// With 1,024 slots a timer of 24 hours is sorted into a finer bucket twice before
+// it fires; smaller levels would touch it more often.
 const (
-	slotBits = 8
+	slotBits = 10
 	slots    = 1 << slotBits
-	levels   = 6
+	levels   = 5
 	buckets  = levels * slots
 
 	zero     tick = 1 << (slotBits*levels - 1) // the tick of instant 0
@@ -153,7 +155,7 @@ func (w *Wheel) Cancel(t Timer) bool {
 
 // Next returns the instant at which Advance is worth calling: never later than
 // the first due timer, and possibly earlier, for the wheel to sort what is far
-// away into finer buckets. That happens at most five times in the life of a
+// away into finer buckets. That happens at most four times in the life of a
 // timer. It reports false where no timer waits.
 func (w *Wheel) Next() (time.Duration, bool) {
 	switch {
