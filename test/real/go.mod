@@ -2,6 +2,22 @@ module github.com/tokenwheel/tokenwheel/test/real
 
 go 1.26.0
 
-require github.com/tokenwheel/tokenwheel v0.0.0
+require (
+	github.com/google/go-cmp v0.7.0
+	github.com/tokenwheel/tokenwheel v0.0.0
+)
+
+require (
+	github.com/hashicorp/go-uuid v1.0.3 // indirect
+	github.com/jcmturner/aescts/v2 v2.0.0 // indirect
+	github.com/jcmturner/dnsutils/v2 v2.0.0 // indirect
+	github.com/jcmturner/gofork v1.7.6 // indirect
+	github.com/jcmturner/gokrb5/v8 v8.4.4 // indirect
+	github.com/jcmturner/rpc/v2 v2.0.3 // indirect
+	golang.org/x/crypto v0.57.0 // indirect
+	golang.org/x/net v0.60.0 // indirect
+	golang.org/x/sys v0.48.0 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
+)
 
 replace github.com/tokenwheel/tokenwheel => ../..
