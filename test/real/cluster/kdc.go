@@ -44,10 +44,11 @@ func (c *Cluster) createRealm(ctx context.Context) error {
 	return nil
 }
 
-// AddPrincipal creates a principal with a random key and its keytab (see Keytab).
-func (c *Cluster) AddPrincipal(ctx context.Context, principal string) error {
+// AddPrincipal creates a principal with a random key and its keytab (see Keytab). Options are those of kadmin's
+// addprinc, such as "-maxlife", "5 seconds".
+func (c *Cluster) AddPrincipal(ctx context.Context, principal string, options ...string) error {
 	for _, query := range [][]string{
-		{"addprinc", "-randkey", principal},
+		append(append([]string{"addprinc", "-randkey"}, options...), principal),
 		{"ktadd", "-k", c.Keytab(principal), principal},
 	} {
 		if _, err := c.krb5(ctx, c.tools.kadminLocal, append([]string{"-r", Realm}, query...)...); err != nil {
