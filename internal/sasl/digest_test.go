@@ -281,9 +281,6 @@ func checkRoundTrips(t *testing.T, client, server sasl.Layer, q sasl.QOP) {
 			t.Fatalf("message %d came out as %d bytes, %v", n, len(got), err)
 		}
 	}
-	if _, err := client.Wrap(make([]byte, client.MaxPlain()+1)); !errors.Is(err, sasl.ErrTooLong) {
-		t.Errorf("over the limit: %v", err)
-	}
 }
 
 // The server's last word is believed only if it proves the password, and only when its turn has come.

@@ -225,9 +225,6 @@ type gssLayer struct {
 func (l *gssLayer) MaxPlain() int { return l.maxPlain }
 
 func (l *gssLayer) Wrap(plain []byte) ([]byte, error) {
-	if len(plain) > l.maxPlain {
-		return nil, fmt.Errorf("wrap %d bytes, the other side takes %d: %w", len(plain), l.maxPlain, ErrTooLong)
-	}
 	return l.gss.Wrap(plain, l.seal)
 }
 

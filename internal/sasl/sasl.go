@@ -71,13 +71,13 @@ type Mechanism interface {
 // Layer protects messages in both directions after the exchange. Messages must be unwrapped in the order in which they
 // were wrapped. The first failure of a direction is its last: every later call returns an error too.
 type Layer interface {
-	// Wrap returns a new slice. It takes at most MaxPlain bytes.
+	// Wrap returns a new slice. It does not hold its caller to MaxPlain: a Java server never cuts an answer.
 	Wrap(plain []byte) ([]byte, error)
 
 	// Unwrap returns a new slice. It accepts more than the size we announced, since Java servers do not keep to it.
 	Unwrap(token []byte) ([]byte, error)
 
-	// MaxPlain is the longest message that, once wrapped, fits the buffer the other side announced.
+	// MaxPlain is the longest message that, once wrapped, fits the buffer the other side announced. A client keeps to it.
 	MaxPlain() int
 }
 
