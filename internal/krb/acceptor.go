@@ -173,7 +173,7 @@ func (a *Acceptor) reply(sessionKey types.EncryptionKey, auth *types.Authenticat
 	a.send = uint64(random32())
 	part := messages.EncAPRepPart{CTime: auth.CTime, Cusec: auth.Cusec, SequenceNumber: int64(a.send)}
 	if a.service.options.Subkey {
-		subkey, err := newKey(sessionKey.KeyType)
+		subkey, err := NewKey(sessionKey.KeyType)
 		if err != nil {
 			return nil, err
 		}

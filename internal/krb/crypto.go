@@ -61,7 +61,7 @@ func decrypt(key types.EncryptionKey, cipher []byte, usage uint32) (plain []byte
 	if err != nil {
 		return nil, &Error{Kind: ErrEtype, Err: fmt.Errorf("encryption type %d", key.KeyType)}
 	}
-	if len(key.KeyValue) != et.GetKeyByteSize() || len(cipher) < et.GetConfounderByteSize()+et.GetHMACBitLength()/8 {
+	if len(key.KeyValue) != keySize(et) || len(cipher) < et.GetConfounderByteSize()+et.GetHMACBitLength()/8 {
 		return nil, errIntegrity
 	}
 	defer func() {
@@ -78,18 +78,30 @@ func decrypt(key types.EncryptionKey, cipher []byte, usage uint32) (plain []byte
 
 func etypeOf(key types.EncryptionKey) (etype.EType, error) {
 	et, err := crypto.GetEtype(key.KeyType)
-	if err != nil || len(key.KeyValue) != et.GetKeyByteSize() {
+	if err != nil || len(key.KeyValue) != keySize(et) {
 		return nil, &Error{Kind: ErrEtype, Err: fmt.Errorf("encryption type %d with a key of %d bytes", key.KeyType, len(key.KeyValue))}
 	}
 	return et, nil
 }
 
-func newKey(id int32) (types.EncryptionKey, error) {
+// NewKey makes a random key of an encryption type.
+func NewKey(id int32) (types.EncryptionKey, error) {
 	et, err := crypto.GetEtype(id)
 	if err != nil {
 		return types.EncryptionKey{}, &Error{Kind: ErrEtype, Err: err}
 	}
-	return types.GenerateEncryptionKey(et)
+	seed := make([]byte, keySize(et))
+	rand.Read(seed)
+	return types.EncryptionKey{KeyType: id, KeyValue: et.RandomToKey(seed)}, nil
+}
+
+// keySize is the length of a protocol key. For aes256-cts-hmac-sha384-192
+// gokrb5 gives the 24 bytes of its checksum key; RFC 8009 section 5 has 32.
+func keySize(et etype.EType) int {
+	if et.GetETypeID() == etypeID.AES256_CTS_HMAC_SHA384_192 {
+		return 32
+	}
+	return et.GetKeyByteSize()
 }
 
 // random32 gives a number whose encoding is positive in a signed 32-bit field,

@@ -58,7 +58,7 @@ func (i *Initiator) Step(in []byte) (out []byte, done bool, err error) {
 }
 
 func (i *Initiator) request() ([]byte, error) {
-	subkey, err := newKey(i.ticket.key.KeyType)
+	subkey, err := NewKey(i.ticket.key.KeyType)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,8 @@ import (
 	"github.com/jcmturner/gokrb5/v8/iana/patype"
 	"github.com/jcmturner/gokrb5/v8/messages"
 	"github.com/jcmturner/gokrb5/v8/types"
+
+	"github.com/tokenwheel/tokenwheel/internal/krb"
 )
 
 // refusal is a KRB-ERROR to be.
@@ -287,11 +289,7 @@ func (x *exchange) grant(server principal, body *messages.KDCReqBody, client ide
 	if i < 0 {
 		return nil, nil, refuse(errorcode.KDC_ERR_ETYPE_NOSUPP, "")
 	}
-	et, err := crypto.GetEtype(body.EType[i])
-	if err != nil {
-		return nil, nil, err
-	}
-	session, err := types.GenerateEncryptionKey(et)
+	session, err := krb.NewKey(body.EType[i])
 	if err != nil {
 		return nil, nil, err
 	}

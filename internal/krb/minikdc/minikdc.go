@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jcmturner/gokrb5/v8/crypto"
 	"github.com/jcmturner/gokrb5/v8/iana/etypeID"
 	"github.com/jcmturner/gokrb5/v8/types"
 
@@ -109,11 +108,7 @@ func (k *KDC) AddPrincipal(name string, etypes ...int32) error {
 	}
 	var keys []types.EncryptionKey
 	for _, id := range etypes {
-		et, err := crypto.GetEtype(id)
-		if err != nil {
-			return fmt.Errorf("add principal %s: %w", p, err)
-		}
-		key, err := types.GenerateEncryptionKey(et)
+		key, err := krb.NewKey(id)
 		if err != nil {
 			return fmt.Errorf("add principal %s: %w", p, err)
 		}
