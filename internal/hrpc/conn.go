@@ -205,7 +205,8 @@ func (c *Conn) receive(method string, r reply, resp proto.Message) error {
 		return c.lost(method, true, r.err)
 	}
 	if err := lastMessage(r.body, resp); err != nil {
-		return c.lost(method, true, c.fail(err))
+		c.fail(err)
+		return c.lost(method, true, err)
 	}
 	return nil
 }

@@ -175,7 +175,10 @@ func TestB17_GarbageInPlaceOfAnAnswer(t *testing.T) {
 				if _, err := p.nextCall(); err != nil {
 					return err
 				}
-				_, err := p.Write(tt.bytes)
+				if _, err := p.Write(tt.bytes); err != nil {
+					return err
+				}
+				_, err := p.in.ReadByte() // until the client hangs up
 				return err
 			}))
 			before := allocated()
