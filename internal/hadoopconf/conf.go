@@ -183,8 +183,8 @@ var variable = regexp.MustCompile(`\$\{([^${} ]+)\}`)
 const maxSubstitutions = 20
 
 // expand replaces variables as Configuration.substituteVars does, without Java's
-// system properties. An unknown one ends it, and what would go round in a circle
-// or on beyond the limit is left as written.
+// system properties. An unknown one ends it; a value that needs more steps than
+// the limit, as one that names itself does, is left as written.
 func (c *Conf) expand(value string) string {
 	s := value
 	for range maxSubstitutions {
@@ -195,9 +195,6 @@ func (c *Conf) expand(value string) string {
 		replacement, ok := c.lookUp(s[at[2]:at[3]])
 		if !ok {
 			return s
-		}
-		if strings.Contains(replacement, s[at[0]:at[1]]) {
-			return value
 		}
 		s = s[:at[0]] + replacement + s[at[1]:]
 	}

@@ -181,6 +181,7 @@ func TestLoadRefuses(t *testing.T) {
 		"too large":             {one(site() + strings.Repeat(" ", 4<<20)), "over the limit of 4194304 bytes"},
 		"too deep":              {one(strings.Repeat("<configuration>", 1000)), "over 16 elements deep"},
 		"file URL":              {include(`href="file://` + secret + `"`), "core-site.xml:2: include of \"file://"},
+		"scheme alone":          {include(`href="file:core-site.xml"`), "want a relative path"},
 		"http URL":              {include(`href="http://192.0.2.1/x.xml"`), "want a relative path"},
 		"absolute path":         {include(`href="` + secret + `"`), "want a relative path"},
 		"network path":          {include(`href="//192.0.2.1/x.xml"`), "want a relative path"},
