@@ -45,7 +45,7 @@ func packages(t *testing.T) map[string]pkg {
 // is an error, so that a new one finds its place here first.
 var arrows = map[string][]string{
 	"plugins":               {},
-	"plugins/hdfs":          {"plugins", "hadooptoken", "internal/hrpc", "internal/sasl", "internal/krb", "internal/hadooppb", "internal/hadoopconf", "internal/clock"},
+	"plugins/hdfs":          {"internal/namenode", "plugins", "hadooptoken", "internal/hrpc", "internal/sasl", "internal/krb", "internal/hadooppb", "internal/hadoopconf", "internal/clock"},
 	"plugins/pluginmain":    {"plugins", "internal/pluginwire/...", "internal/hclogslog"},
 	"plugins/pluginhost":    {"plugins", "internal/pluginwire/...", "internal/hclogslog"},
 	"plugins/plugintest":    {"plugins", "plugins/pluginhost", "internal/pluginwire/..."},
@@ -54,7 +54,7 @@ var arrows = map[string][]string{
 	"appregistry/storetest": {"appregistry"},
 	"renewer":               {"appregistry", "plugins", "internal/core", "internal/clock"},
 	"hadooptoken":           {"plugins", "internal/writable"},
-	"fsstaging":             {"plugins", "appregistry", "hadooptoken", "internal/krb", "internal/hrpc", "internal/sasl", "internal/hadoopconf", "internal/clock"},
+	"fsstaging":             {"internal/namenode", "plugins", "appregistry", "hadooptoken", "internal/krb", "internal/hrpc", "internal/sasl", "internal/hadoopconf", "internal/clock"},
 	"fsstaging/stagetest":   {"plugins", "appregistry", "hadooptoken", "fsstaging"},
 	"hadooptest":            {"plugins", "hadooptoken", "internal/krb/...", "internal/krb", "internal/sasl", "internal/hadooppb", "internal/clock"},
 	"internal/archtest":     {},
