@@ -130,17 +130,19 @@ func (x *asExchange) adjust(ans answer) error {
 			return protocolError("the KDC asks for pre-authentication that it was given")
 		}
 		if skew.Abs() > x.conf.clockSkew()/2 {
-			x.shift, x.shifted = skew, true
+			x.correct(skew)
 		}
 		return x.chooseKey(e)
 	case errorcode.KRB_AP_ERR_SKEW:
-		if !x.shifted {
-			x.shift, x.shifted = skew, true
+		if x.correct(skew) {
+			return nil
+		}
+	case errorcode.KDC_ERR_NEVER_VALID: // what we asked for ends in the KDC's past
+		if skew.Abs() > x.conf.clockSkew() && x.correct(skew) {
 			return nil
 		}
 	case errorcode.KDC_ERR_PREAUTH_FAILED, errorcode.KRB_AP_ERR_BAD_INTEGRITY:
-		if !x.shifted && skew.Abs() > x.conf.clockSkew() { // some KDCs call a wrong clock a wrong password
-			x.shift, x.shifted = skew, true
+		if skew.Abs() > x.conf.clockSkew() && x.correct(skew) { // some KDCs call a wrong clock a wrong password
 			return nil
 		}
 		if x.tried++; x.tried < maxKeysTried && len(x.keys) > 1 {
@@ -149,6 +151,17 @@ func (x *asExchange) adjust(ans answer) error {
 		}
 	}
 	return kdcRefusal(ans, skew)
+}
+
+// correct goes on by the date of a KRB-ERROR, once. Nobody vouches for that date,
+// so it becomes the client's only when a login with it works.
+func (x *asExchange) correct(skew time.Duration) bool {
+	if x.shifted {
+		return false
+	}
+	x.shift, x.shifted = skew, true
+	x.body.Till = x.body.Till.Add(skew)
+	return true
 }
 
 // chooseKey takes the KDC's first encryption type for which there is a key;
