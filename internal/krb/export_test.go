@@ -1,9 +1,13 @@
 package krb
 
 import (
+	"cmp"
+	"context"
 	"fmt"
+	"net"
 	"time"
 
+	"github.com/jcmturner/gokrb5/v8/messages"
 	"github.com/jcmturner/gokrb5/v8/types"
 
 	"github.com/tokenwheel/tokenwheel/internal/clock"
@@ -38,8 +42,26 @@ func (c *Client) CCacheFile(version uint8) []byte {
 	return writeCCache(c.slot(homeTGT).ticket, version)
 }
 
-// AskDates gives the dates that requests to the KDC would carry.
-func (c *Client) AskDates() time.Time { return c.time.now() }
+// TapReplies shows each reply that reaches the client.
+func TapReplies(c *Client, tap func([]byte)) {
+	dial := c.kdcs.dial
+	c.kdcs.conf.UDPLimit = 1 << 20 // datagrams: one read is one reply
+	c.kdcs.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		return tapped{conn, tap}, err
+	}
+}
+
+type tapped struct {
+	net.Conn
+	tap func([]byte)
+}
+
+func (c tapped) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.tap(b[:n])
+	return n, err
+}
 
 // VerifyAPRep feeds an AP-REP token to an initiator that has sent its AP-REQ.
 func VerifyAPRep(i *Initiator, token []byte) error {
@@ -53,6 +75,11 @@ func KDCReply(b []byte) error {
 	p := Principal{Components: []string{"app", "host1"}, Realm: "MINI.TEST"}
 	as := asExchange{client: p, keytab: &Keytab{}, conf: &Config{}, time: &kdcTime{source: clock.System()}}
 	_, err := as.accept(answer{reply: b})
+	var refusal messages.KRBError
+	if parse("KRB-ERROR", func() error { return refusal.Unmarshal(b) }) == nil {
+		err = as.adjust(answer{reply: b, krbError: &refusal})
+		return cmp.Or(err, error(ErrRefused))
+	}
 	if err != nil {
 		ts := tgsExchange{tgt: &ticket{client: p, key: types.EncryptionKey{KeyType: 18, KeyValue: make([]byte, 32)}}}
 		_, err = ts.accept(answer{reply: b}, 1)

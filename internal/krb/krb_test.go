@@ -48,6 +48,15 @@ func (r *realm) writeKeytab(t *testing.T, path string, names ...string) {
 	}
 }
 
+func writeTemp(t testing.TB, b []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 func (r *realm) client(t *testing.T, change func(*krb.Options)) *krb.Client {
 	t.Helper()
 	o := krb.Options{Conf: r.conf, Principal: "app/host1", Keytab: r.keytab, Dial: r.Dial}
