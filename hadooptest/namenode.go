@@ -1,0 +1,134 @@
+package hadooptest
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/internal/sasl"
+)
+
+// NameNode answers the token calls of Hadoop's ClientProtocol over Hadoop RPC 9
+// with SASL, as a NameNode does: GSSAPI and DIGEST-MD5, every quality of
+// protection, proxy users, the secret manager's rules. It stores no files. It is
+// safe for concurrent use.
+type NameNode struct {
+	Secrets *SecretManager
+	Journal *Journal
+
+	principal  string // of this server, host and realm included
+	offer      []sasl.QOP
+	proxyUsers map[string][]string
+	acceptor   func() sasl.GSS
+	now        func() time.Time
+
+	mu     sync.Mutex
+	fault  Fault
+	conns  map[net.Conn]struct{}
+	closed bool
+	wg     sync.WaitGroup
+	quit   chan struct{}
+}
+
+// Fault is what is wrong with the NameNode. The zero value is a healthy one.
+type Fault struct {
+	Standby  bool // answers StandbyException, to token logins already in SASL
+	SafeMode bool // answers SafeModeException to what would change something
+	Hang     bool // accepts calls and never answers them
+	Cut      bool // drops the connection instead of answering a call
+	Delay    time.Duration
+	// Refuse, if it returns an error for a call, is that call's answer; a
+	// [*JavaError] keeps its class.
+	Refuse func(op Op, caller Caller) error
+}
+
+// SetFault replaces what is wrong; connections that stand are affected too.
+func (n *NameNode) SetFault(f Fault) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.fault = f
+}
+
+func (n *NameNode) faultNow() Fault {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.fault
+}
+
+// DropConnections closes every connection that stands.
+func (n *NameNode) DropConnections() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for c := range n.conns {
+		c.Close()
+	}
+}
+
+// Serve answers connections until l is closed.
+func (n *NameNode) Serve(l net.Listener) error {
+	for {
+		c, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		n.serveConn(c)
+	}
+}
+
+// serveConn answers one connection, on its own goroutine.
+func (n *NameNode) serveConn(c net.Conn) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		c.Close()
+		return
+	}
+	n.conns[c] = struct{}{}
+	n.wg.Go(func() {
+		s := &session{nn: n, conn: c}
+		s.serve()
+		s.calls.Wait()
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.conns, c)
+	})
+}
+
+// close ends every connection and waits for the goroutines behind them.
+func (n *NameNode) close() {
+	n.mu.Lock()
+	if !n.closed {
+		n.closed = true
+		close(n.quit)
+	}
+	for c := range n.conns {
+		c.Close()
+	}
+	n.mu.Unlock()
+	n.wg.Wait()
+}
+
+// wait lets a fault's time pass; false once the NameNode is closed.
+func (n *NameNode) wait(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-n.quit:
+		return false
+	}
+}
+
+// mayProxy tells whether a real user may act for another one, as
+// hadoop.proxyuser.NAME.users has it.
+func (n *NameNode) mayProxy(realUser, user string) bool {
+	for _, allowed := range n.proxyUsers[Short(realUser)] {
+		if allowed == "*" || allowed == user {
+			return true
+		}
+	}
+	return false
+}

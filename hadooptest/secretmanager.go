@@ -1,0 +1,264 @@
+package hadooptest
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha1" // #nosec G505 -- HMAC-SHA1 is what Hadoop's servers sign tokens with
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/hadooptoken"
+	"github.com/tokenwheel/tokenwheel/plugins"
+)
+
+// Lifetimes of tokens and of the keys that sign them. A zero field takes the
+// NameNode's own default.
+type Lifetimes struct {
+	RenewInterval time.Duration // 0: 24 h
+	MaxLifetime   time.Duration // 0: 7 d
+	KeyUpdate     time.Duration // 0: 24 h
+	Scan          time.Duration // how often expired tokens are removed; 0: 1 h
+}
+
+func (l Lifetimes) withDefaults() Lifetimes {
+	orElse := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	orElse(&l.RenewInterval, 24*time.Hour)
+	orElse(&l.MaxLifetime, 7*24*time.Hour)
+	orElse(&l.KeyUpdate, 24*time.Hour)
+	orElse(&l.Scan, time.Hour)
+	return l
+}
+
+// SecretManager is a NameNode's token table with the rules, and the order of
+// checks, of Hadoop's AbstractDelegationTokenSecretManager. It reads no clock:
+// every call says what time it is. It is safe for concurrent use.
+type SecretManager struct {
+	mu       sync.Mutex
+	life     Lifetimes
+	keys     map[int32]masterKey
+	key      int32 // id of the key that signs
+	rolled   time.Time
+	scanned  time.Time
+	sequence int32
+	tokens   map[string]time.Time // identifier bytes to renew date
+}
+
+type masterKey struct {
+	secret []byte
+	ends   time.Time // zero: not rolled yet
+}
+
+// NewSecretManager returns an empty table.
+func NewSecretManager(l Lifetimes) *SecretManager {
+	return &SecretManager{life: l.withDefaults(), keys: map[int32]masterKey{}, tokens: map[string]time.Time{}}
+}
+
+// Caller is an authenticated client of the NameNode.
+type Caller struct {
+	// Principal is who logged in, realm included.
+	Principal string
+	// Effective is the full name of the user acted for: Principal again, or the
+	// proxied user as the client sent it.
+	Effective string
+	// ByToken tells that the login was by a delegation token.
+	ByToken bool
+}
+
+// Short is a principal's first component, which is what the rule DEFAULT makes
+// of it.
+func Short(principal string) string {
+	name, _, _ := strings.Cut(principal, "@")
+	name, _, _ = strings.Cut(name, "/")
+	return name
+}
+
+// Issue makes a token for the caller's effective user. Its service is empty:
+// clients fill it in.
+func (m *SecretManager) Issue(now time.Time, c Caller, renewer string) (plugins.Token, error) {
+	if c.ByToken {
+		return plugins.Token{}, javaError(classIO, "Delegation Token can be issued only with kerberos or web authentication")
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.upkeep(now)
+	m.sequence++
+	id := hadooptoken.Identifier{
+		Kind:  hadooptoken.KindHDFS,
+		Owner: c.Effective, Renewer: Short(renewer),
+		Issued: now, Max: now.Add(m.life.MaxLifetime),
+		Sequence: int64(m.sequence), MasterKeyID: m.key,
+	}
+	if c.Principal != c.Effective {
+		id.RealUser = c.Principal
+	}
+	raw, err := hadooptoken.MarshalIdentifier(id)
+	if err != nil {
+		return plugins.Token{}, javaError(classIO, "%v", err)
+	}
+	m.tokens[string(raw)] = now.Add(m.life.RenewInterval)
+	return plugins.Token{Kind: hadooptoken.KindHDFS, Identifier: raw, Password: sign(m.keys[m.key].secret, raw)}, nil
+}
+
+// Renew extends a token; caller is a short name. The checks come in the order of
+// the original, and its answer is the new renew date.
+func (m *SecretManager) Renew(now time.Time, c Caller, identifier, password []byte) (time.Time, error) {
+	if c.ByToken {
+		return time.Time{}, javaError(classIO, "Delegation Token can be renewed only with kerberos or web authentication")
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.upkeep(now)
+	id, err := decode(identifier)
+	if err != nil {
+		return time.Time{}, err
+	}
+	renewer := Short(c.Effective)
+	key, known := m.keys[id.MasterKeyID]
+	_, live := m.tokens[string(identifier)]
+	switch {
+	case id.Max.Before(now):
+		return time.Time{}, javaError(classInvalidToken, "%s tried to renew an expired token %s max expiration date: %s currentTime: %s", renewer, name(id), id.Max, now)
+	case id.Renewer == "":
+		return time.Time{}, javaError(classAccessControl, "%s tried to renew a token %s without a renewer", renewer, name(id))
+	case id.Renewer != renewer:
+		return time.Time{}, javaError(classAccessControl, "%s tries to renew a token %s with non-matching renewer %s", renewer, name(id), id.Renewer)
+	case !known:
+		return time.Time{}, javaError(classInvalidToken, "Unable to find master key for keyId=%d from cache. Failed to renew an unexpired token %s with sequenceNumber=%d", id.MasterKeyID, name(id), id.Sequence)
+	case !hmac.Equal(sign(key.secret, identifier), password):
+		return time.Time{}, javaError(classAccessControl, "%s is trying to renew a token %s with wrong password", renewer, name(id))
+	case !live:
+		return time.Time{}, javaError(classInvalidToken, "Renewal request for unknown token %s", name(id))
+	}
+	renewDate := now.Add(m.life.RenewInterval)
+	if id.Max.Before(renewDate) {
+		renewDate = id.Max
+	}
+	m.tokens[string(identifier)] = renewDate
+	return renewDate, nil
+}
+
+// Cancel removes a token. As in the original it does not look at the password:
+// whoever is the owner or the renewer may cancel with the identifier alone.
+func (m *SecretManager) Cancel(now time.Time, c Caller, identifier []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.upkeep(now)
+	id, err := decode(identifier)
+	if err != nil {
+		return err
+	}
+	if id.Owner == "" {
+		return javaError(classInvalidToken, "Token with no owner %s", name(id))
+	}
+	if c.Effective != id.Owner && (id.Renewer == "" || Short(c.Effective) != id.Renewer) {
+		return javaError(classAccessControl, "%s is not authorized to cancel the token %s", c.Effective, name(id))
+	}
+	if _, ok := m.tokens[string(identifier)]; !ok {
+		return javaError(classInvalidToken, "Token not found %s", name(id))
+	}
+	delete(m.tokens, string(identifier))
+	return nil
+}
+
+// Password is what a login with the token must prove to know.
+func (m *SecretManager) Password(now time.Time, identifier []byte) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.upkeep(now)
+	id, err := decode(identifier)
+	if err != nil {
+		return nil, err
+	}
+	renewDate, ok := m.tokens[string(identifier)]
+	if !ok {
+		return nil, javaError(classInvalidToken, "%s can't be found in cache", name(id))
+	}
+	if renewDate.Before(now) {
+		return nil, javaError(classInvalidToken, "%s is expired, current time: %s expected renewal time: %s", name(id), now, renewDate)
+	}
+	return sign(m.keys[id.MasterKeyID].secret, identifier), nil
+}
+
+// Forget drops a token as if its record had been lost.
+func (m *SecretManager) Forget(identifier []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.tokens, string(identifier))
+}
+
+// ForgetKeys drops every signing key, as a reformatted NameNode would.
+func (m *SecretManager) ForgetKeys() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.keys)
+	m.rolled = time.Time{}
+}
+
+// Live is how many tokens are in the table.
+func (m *SecretManager) Live() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.tokens)
+}
+
+// RenewDate tells until when a token is valid unless renewed.
+func (m *SecretManager) RenewDate(identifier []byte) (time.Time, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at, ok := m.tokens[string(identifier)]
+	return at, ok
+}
+
+// upkeep rolls the signing key and removes expired tokens when it is time to.
+// The original has a thread for it; here the next call finds it done.
+func (m *SecretManager) upkeep(now time.Time) {
+	if m.rolled.IsZero() || !now.Before(m.rolled.Add(m.life.KeyUpdate)) {
+		m.roll(now)
+	}
+	if m.scanned.IsZero() {
+		m.scanned = now
+	}
+	if now.Before(m.scanned.Add(m.life.Scan)) {
+		return
+	}
+	m.scanned = now
+	maps.DeleteFunc(m.tokens, func(_ string, renewDate time.Time) bool { return renewDate.Before(now) })
+}
+
+func (m *SecretManager) roll(now time.Time) {
+	if old, ok := m.keys[m.key]; ok {
+		old.ends = now.Add(m.life.MaxLifetime)
+		m.keys[m.key] = old
+	}
+	maps.DeleteFunc(m.keys, func(_ int32, k masterKey) bool { return !k.ends.IsZero() && k.ends.Before(now) })
+	m.key++
+	secret := make([]byte, 8)
+	_, _ = rand.Read(secret) // never fails
+	m.keys[m.key], m.rolled = masterKey{secret: secret}, now
+}
+
+func sign(key, identifier []byte) []byte {
+	h := hmac.New(sha1.New, key)
+	_, _ = h.Write(identifier)
+	return h.Sum(nil)
+}
+
+func decode(identifier []byte) (hadooptoken.Identifier, error) {
+	id, err := hadooptoken.ParseIdentifier(hadooptoken.KindHDFS, identifier)
+	if err != nil {
+		return hadooptoken.Identifier{}, javaError(classIO, "Unable to decode the delegation token identifier: %v", err)
+	}
+	return id, nil
+}
+
+// name is a token as the release's messages show it.
+func name(id hadooptoken.Identifier) string {
+	return fmt.Sprintf("(%s)", id)
+}
