@@ -1,0 +1,9 @@
+package pluginhost
+
+// What the tests of this package need to see.
+var (
+	CheckHandshake = checkHandshake
+	RestartDelay   = restartDelay
+	AllowedEnv     = allowedEnv
+	LogLine        = logLine
+)

@@ -1,0 +1,226 @@
+package pluginhost_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/plugins"
+	"github.com/tokenwheel/tokenwheel/plugins/pluginhost"
+)
+
+// TestU9_CrashCostsTheCallsInFlight: they fail as retry, the program comes back
+// and has its configuration again.
+// Shows: B40.
+func TestU9_CrashCostsTheCallsInFlight(t *testing.T) {
+	p := launch(t, command(t, "good"))
+	if err := p.Configure(t.Context(), []byte(`{"life": "7h", "max": "9h"}`)); err != nil {
+		t.Fatal(err)
+	}
+	before := askPID(t, p, "pid")
+
+	hanging := make(chan error, 1)
+	go func() { _, err := ask(t.Context(), p, "hang"); hanging <- err }()
+	if _, err := ask(t.Context(), p, "crash"); err == nil || plugins.KindOf(err) != plugins.KindRetry {
+		t.Errorf("the call that crashed the program: want retry, got %v", err)
+	}
+	if err := <-hanging; err == nil || plugins.KindOf(err) != plugins.KindRetry {
+		t.Errorf("a call beside it: want retry, got %v", err)
+	}
+
+	eventually(t, 5*time.Second, "the program is back", func() bool {
+		_, err := ask(t.Context(), p, "pid")
+		if err != nil && plugins.KindOf(err) != plugins.KindRetry {
+			t.Fatalf("while down: want retry, got %v", err)
+		}
+		return err == nil
+	})
+	if after := askPID(t, p, "pid"); after == before {
+		t.Errorf("still process %d", before)
+	}
+	grants, err := p.Obtain(t.Context(), plugins.ObtainRequest{User: "alice"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := time.Until(grants[0].Expires); left < 6*time.Hour {
+		t.Errorf("configured for lives of 7h, the new process gives %s", left)
+	}
+}
+
+// TestDownIsSaidAtOnce: between crash and restart calls fail with the time to
+// wait.
+func TestDownIsSaidAtOnce(t *testing.T) {
+	c := command(t, "good")
+	c.RestartAfter = time.Hour // held down to 5 min
+	p := launch(t, c)
+	_, _ = ask(t.Context(), p, "crash")
+	var err error
+	eventually(t, 5*time.Second, "the crash was noticed", func() bool {
+		_, err = ask(t.Context(), p, "pid")
+		return plugins.CodeOf(err) == "provider-down"
+	})
+	var e *plugins.Error
+	if !errors.As(err, &e) || e.Kind != plugins.KindRetry || e.RetryAfter <= 0 || !strings.Contains(err.Error(), "exit status 3") {
+		t.Errorf("want retry with a delay and the reason, got %#v: %v", e, err)
+	}
+}
+
+func TestB41_RestartDelayGrowsToFiveMinutes(t *testing.T) {
+	for n, want := range map[int]time.Duration{0: time.Second, 1: 2 * time.Second, 5: 32 * time.Second, 9: 5 * time.Minute, 1 << 20: 5 * time.Minute} {
+		if got := pluginhost.RestartDelay(time.Second, n); got != want {
+			t.Errorf("after %d crashes: want %s, got %s", n, want, got)
+		}
+	}
+	if got := pluginhost.RestartDelay(time.Hour, 0); got != 5*time.Minute {
+		t.Errorf("a first delay beyond the limit: got %s", got)
+	}
+}
+
+// TestB43_CloseEndsTheWholeGroup: neither the program nor what it started is left,
+// be it healthy or hanging.
+// Shows: B42.
+func TestB43_CloseEndsTheWholeGroup(t *testing.T) {
+	for _, hang := range []bool{false, true} {
+		p := launch(t, command(t, "good"))
+		pid, grandchild := askPID(t, p, "pid"), askPID(t, p, "child")
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		if hang {
+			_, _ = ask(ctx, p, "hang")
+		}
+		cancel()
+		began := time.Now()
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("close took %s", took)
+		}
+		waitGone(t, pid, time.Second)
+		waitGone(t, grandchild, time.Second)
+		if _, err := ask(t.Context(), p, "pid"); plugins.KindOf(err) != plugins.KindRefused {
+			t.Errorf("a call after Close: want refused, got %v", err)
+		}
+	}
+}
+
+// TestB43_CrashEndsTheGroupToo: what a crashed program had started goes with it.
+func TestB43_CrashEndsTheGroupToo(t *testing.T) {
+	p := launch(t, command(t, "good"))
+	grandchild := askPID(t, p, "child")
+	_, _ = ask(t.Context(), p, "crash")
+	waitGone(t, grandchild, 5*time.Second)
+}
+
+// TestB44_ProgramDiesWithItsHost kills a host outright. The kernel's signal and
+// the pipe are each enough.
+func TestB44_ProgramDiesWithItsHost(t *testing.T) {
+	for _, mode := range []string{"good", "no-host-pipe", "no-death-signal"} {
+		t.Run(mode, func(t *testing.T) {
+			host := exec.Command(program, "host", program, mode)
+			out, err := host.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := host.Start(); err != nil {
+				t.Fatal(err)
+			}
+			line, err := bufio.NewReader(out).ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			pid := parsePID(t, line)
+			if !alive(t, pid) {
+				t.Fatalf("process %d does not run yet", pid)
+			}
+			_ = host.Process.Kill()
+			_ = host.Wait()
+			waitGone(t, pid, 5*time.Second)
+		})
+	}
+}
+
+// TestB48_OddOutputIsHarmless: lines that go-plugin's own readers panic at, wait
+// for or stop at.
+// Shows: B50.
+func TestB48_OddOutputIsHarmless(t *testing.T) {
+	p := launch(t, command(t, "good"))
+	for range 3 {
+		if _, err := ask(t.Context(), p, "odd-output"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := ask(t.Context(), p, "huge"); err == nil {
+		t.Error("an answer of 5 MiB was accepted")
+	}
+	if _, err := ask(t.Context(), p, "pid"); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// TestPanicIsThatCallsError: the process lives on, and neither the error nor the
+// log shows the panic's value.
+// Shows: T-20.
+func TestPanicIsThatCallsError(t *testing.T) {
+	var log syncBuffer
+	c := command(t, "good")
+	c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	p := launch(t, c)
+	before := askPID(t, p, "pid")
+	_, err := ask(t.Context(), p, "panic")
+	wantError(t, err, plugins.KindRetry, "provider-panic", "panic in obtain")
+	if after := askPID(t, p, "pid"); after != before {
+		t.Error("the process was replaced")
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if text := log.String(); !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "provider panicked") {
+		t.Errorf("the panic was not logged as an error:\n%s", text)
+	}
+	if strings.Contains(log.String()+err.Error(), "s3cret-canary") {
+		t.Error("the panic's value was shown")
+	}
+}
+
+func TestLogLinesKeepTheirLevel(t *testing.T) {
+	tests := []struct{ name, line, want string }{
+		{"hclog", `{"@level":"warn","@message":"slow","@timestamp":"x","n":3}`, `level=WARN msg="provider program: slow" n=3`},
+		{"odd types", `{"@level":[],"@message":5}`, `level=INFO msg="provider program: "`},
+		{"not JSON", `panic: oops`, `level=INFO msg="provider program: panic: oops"`},
+		{"broken JSON", `{"@level":`, `level=INFO msg="provider program: {\"@level\":"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var out bytes.Buffer
+			pluginhost.LogLine(slog.New(slog.NewTextHandler(&out, nil)), tt.line)
+			if !strings.Contains(out.String(), tt.want) {
+				t.Errorf("want %s, got %s", tt.want, out.String())
+			}
+		})
+	}
+}
+
+// syncBuffer is a buffer that a logger and a test may use at once.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}

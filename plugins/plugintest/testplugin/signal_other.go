@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+// clearDeathSignal has nothing to undo.
+func clearDeathSignal() {}
