@@ -20,8 +20,8 @@ type connections struct {
 	closed bool
 }
 
-// call makes a call, on a new connection if the kept one turns out to be dead
-// before anything of the request was written.
+// call makes a call that may safely be made twice, as renewals and cancels may:
+// on a new connection if the kept one turns out to be dead.
 func (c *connections) call(ctx context.Context, addr, method string, req, answer proto.Message) error {
 	for kept := true; ; {
 		conn := c.alive(addr)
@@ -33,7 +33,7 @@ func (c *connections) call(ctx context.Context, addr, method string, req, answer
 			kept = false
 		}
 		err := conn.Call(ctx, method, req, answer)
-		if err == nil || !kept || conn.Err() == nil || !hrpc.SafeToRetry(err) {
+		if err == nil || !kept || conn.Err() == nil || ctx.Err() != nil {
 			return err
 		}
 	}
