@@ -1,0 +1,167 @@
+package boltstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	"go.etcd.io/bbolt"
+)
+
+// checkDirectory refuses a directory in which others could swap the file.
+func checkDirectory(path string) error {
+	dir := filepath.Dir(path)
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a directory", dir)
+	}
+	if m := info.Mode().Perm(); m&0o022 != 0 {
+		return fmt.Errorf("%w: directory %s has mode %#o; chmod go-w it", ErrInsecure, dir, m)
+	}
+	if uid, ok := owner(info); ok && uid != os.Geteuid() && uid != 0 {
+		return fmt.Errorf("%w: directory %s belongs to uid %d", ErrInsecure, dir, uid)
+	}
+	return nil
+}
+
+func checkFile(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%w: not a regular file", ErrInsecure)
+	}
+	if m := info.Mode().Perm(); m&0o177 != 0 {
+		return fmt.Errorf("%w: it has mode %#o; chmod 0600 it", ErrInsecure, m)
+	}
+	if uid, ok := owner(info); ok && uid != os.Geteuid() {
+		return fmt.Errorf("%w: it belongs to uid %d", ErrInsecure, uid)
+	}
+	return nil
+}
+
+// create makes an empty store where there is no file: complete under another
+// name first, so that a file that is there and empty is always a damaged one.
+func create(path string) (err error) {
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
+	if err := f.Close(); err != nil {
+		return err
+	}
+	db, err := bbolt.Open(f.Name(), 0o600, nil)
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		if _, err := tx.CreateBucket(recordsBucket); err != nil {
+			return err
+		}
+		head, err := tx.CreateBucket(headerBucket)
+		if err != nil {
+			return err
+		}
+		return head.Put(formatKey, header{schema: schema}.encode())
+	})
+	if err = errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	// Link and not rename: of two processes one creates it, and the other one
+	// opens what is there.
+	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDirectory(filepath.Dir(path))
+}
+
+func syncDirectory(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// openVerified opens the file and reads all of it once. bbolt trusts what it
+// maps: on a damaged page it panics, or reads beyond the file.
+func openVerified(path string, o *bbolt.Options) (db *bbolt.DB, err error) {
+	if info, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if info.Size() == 0 {
+		return nil, fmt.Errorf("%w: it is empty", ErrCorrupt)
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			db, err = nil, fmt.Errorf("%w: %v", ErrCorrupt, r)
+		}
+	}()
+	db, err = bbolt.Open(path, 0o600, o)
+	for _, damaged := range []error{bbolt.ErrInvalid, bbolt.ErrChecksum, bbolt.ErrVersionMismatch} {
+		if errors.Is(err, damaged) {
+			return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := verify(db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// verify compares all records with their checksums and the header.
+func verify(db *bbolt.DB) error {
+	return db.View(func(tx *bbolt.Tx) error {
+		want, err := readHeader(tx)
+		if err != nil {
+			return err
+		}
+		got := header{schema: want.schema}
+		err = tx.Bucket(recordsBucket).ForEach(func(key, stored []byte) error {
+			value, err := unseal(key, stored)
+			if err != nil {
+				return err
+			}
+			got.count++
+			got.sum += checksum(key, value)
+			return nil
+		})
+		if err == nil && got != want {
+			err = fmt.Errorf("%w: %d records, the header counts %d", ErrCorrupt, got.count, want.count)
+		}
+		return err
+	})
+}
+
+// holderPath is where the process that has the store open writes its id, for the
+// error of the next one.
+func holderPath(path string) string { return path + ".pid" }
+
+func writeHolder(path string) error {
+	return os.WriteFile(holderPath(path), fmt.Appendln(nil, os.Getpid()), 0o600)
+}
+
+func holder(path string) string {
+	text, err := os.ReadFile(holderPath(path))
+	pid, bad := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || bad != nil {
+		return "process unknown"
+	}
+	return fmt.Sprintf("process %d", pid)
+}
