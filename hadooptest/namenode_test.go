@@ -1,0 +1,195 @@
+package hadooptest_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/tokenwheel/tokenwheel/hadooptest"
+	pb "github.com/tokenwheel/tokenwheel/internal/hadooppb"
+	"github.com/tokenwheel/tokenwheel/internal/hrpc"
+	"github.com/tokenwheel/tokenwheel/internal/namenode"
+	"github.com/tokenwheel/tokenwheel/internal/sasl"
+	"github.com/tokenwheel/tokenwheel/plugins"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const self = "tokenwheel/127.0.0.1"
+
+// setUp starts a cluster and opens it as the service tokenwheel.
+func setUp(t *testing.T, c hadooptest.Config) (*hadooptest.Cluster, *namenode.Cluster) {
+	t.Helper()
+	c.Principals = append(c.Principals, self)
+	c.ProxyUsers = map[string][]string{"tokenwheel": {"alice"}}
+	cluster := hadooptest.NewCluster(t, c)
+	keytab, err := cluster.Keytab(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := namenode.Open(namenode.Config{ConfDir: cluster.ConfDir, Krb5Conf: cluster.Krb5Conf, Principal: self + "@" + cluster.Realm, Keytab: keytab})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cluster, client
+}
+
+func dial(t *testing.T, cluster *hadooptest.Cluster, cfg hrpc.Config) (*hrpc.Conn, error) {
+	t.Helper()
+	conn, err := hrpc.Dial(t.Context(), cfg, cluster.Addr)
+	if err == nil {
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	return conn, err
+}
+
+// tokenFor obtains a token over its own connection.
+func tokenFor(t *testing.T, cluster *hadooptest.Cluster, client *namenode.Cluster, user string) plugins.Token {
+	t.Helper()
+	conn, err := dial(t, cluster, client.RPC(user))
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := issueOver(t.Context(), conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func issueOver(ctx context.Context, conn *hrpc.Conn) (plugins.Token, error) {
+	var answer pb.GetDelegationTokenResponseProto
+	err := conn.Call(ctx, "getDelegationToken", &pb.GetDelegationTokenRequestProto{Renewer: proto.String("tokenwheel")}, &answer)
+	token := answer.GetToken()
+	return plugins.Token{Kind: token.GetKind(), Identifier: token.GetIdentifier(), Password: token.GetPassword()}, err
+}
+
+// Shows: N28, N29, N30, C-H34.
+func TestN27_TokenLogsInAtEveryProtection(t *testing.T) {
+	for protection, qop := range map[string]sasl.QOP{"authentication": sasl.Auth, "integrity": sasl.AuthInt, "privacy": sasl.AuthConf} {
+		t.Run(protection, func(t *testing.T) {
+			cluster, client := setUp(t, hadooptest.Config{Protection: []string{protection}})
+			token := tokenFor(t, cluster, client, "alice")
+			logins, tickets := cluster.KDC.Logins(), cluster.KDC.ServiceTickets()
+			cluster.KDC.SetDown(true)
+			for range 3 {
+				conn, err := dial(t, cluster, client.TokenRPC(token.Identifier, token.Password))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if conn.QOP() != qop {
+					t.Errorf("quality of protection %v, want %v", conn.QOP(), qop)
+				}
+				// The login shows whom the server takes us for: it issues no token to a token.
+				if _, err := issueOver(t.Context(), conn); !isClass(err, hrpc.JavaIO) {
+					t.Errorf("issue over a token login: %v", err)
+				}
+			}
+			if cluster.NameNode.Journal.Count(hadooptest.OpLogin) != 3 {
+				t.Errorf("journal has %d token logins, want 3", cluster.NameNode.Journal.Count(hadooptest.OpLogin))
+			}
+			if cluster.KDC.Logins() != logins || cluster.KDC.ServiceTickets() != tickets {
+				t.Error("a token login went to the KDC")
+			}
+		})
+	}
+}
+
+func isClass(err error, class hrpc.Class) bool {
+	e, ok := errors.AsType[*hrpc.RemoteError](err)
+	return ok && e.Class == class
+}
+
+// Shows: C-H33, C-H05, C-H06.
+func TestCH33_LoginWithABadToken(t *testing.T) {
+	cluster, client := setUp(t, hadooptest.Config{})
+	token := tokenFor(t, cluster, client, "alice")
+	wrong := token.Clone()
+	wrong.Password[0] ^= 1
+	if _, err := dial(t, cluster, client.TokenRPC(wrong.Identifier, wrong.Password)); !isClass(err, hrpc.SASL) {
+		t.Errorf("wrong password: %v, want class %s", err, hrpc.SASL)
+	}
+	cluster.NameNode.Secrets.Forget(token.Identifier)
+	if _, err := dial(t, cluster, client.TokenRPC(token.Identifier, token.Password)); !isClass(err, hrpc.InvalidToken) {
+		t.Errorf("forgotten token: %v, want class %s", err, hrpc.InvalidToken)
+	}
+}
+
+// A standby refuses token logins in SASL already, and Kerberos ones at the call.
+//
+// Shows: C-H25, B10.
+func TestN24_StandbySaysSo(t *testing.T) {
+	cluster, client := setUp(t, hadooptest.Config{})
+	token := tokenFor(t, cluster, client, "alice")
+	cluster.NameNode.SetFault(hadooptest.Fault{Standby: true})
+	if _, err := dial(t, cluster, client.TokenRPC(token.Identifier, token.Password)); !isClass(err, hrpc.Standby) || !hrpc.FailOver(err) {
+		t.Errorf("token login: %v, want a standby's answer that asks for another server", err)
+	}
+	conn, err := dial(t, cluster, client.RPC("alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := issueOver(t.Context(), conn); !isClass(err, hrpc.Standby) {
+		t.Errorf("call: %v", err)
+	}
+}
+
+func TestN32_ImpersonationNeedsTheRight(t *testing.T) {
+	cluster, client := setUp(t, hadooptest.Config{})
+	conn, err := dial(t, cluster, client.RPC("bob"))
+	if err == nil {
+		_, err = issueOver(t.Context(), conn)
+	}
+	if !isClass(err, hrpc.Authorization) {
+		t.Errorf("got %v, want class %s", err, hrpc.Authorization)
+	}
+}
+
+// Shows: C-H36.
+func TestCH36_AnswersPairWithCallsUnderLoad(t *testing.T) {
+	cluster, client := setUp(t, hadooptest.Config{Protection: []string{"privacy"}})
+	conn, err := dial(t, cluster, client.RPC("alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			for range 4 {
+				token, err := issueOver(t.Context(), conn)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				seen[string(token.Identifier)] = true
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if len(seen) != 256 {
+		t.Errorf("%d distinct answers to 256 calls", len(seen))
+	}
+}
+
+func TestB12_HungCallEndsAtItsDeadline(t *testing.T) {
+	cluster, client := setUp(t, hadooptest.Config{})
+	conn, err := dial(t, cluster, client.RPC("alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster.NameNode.SetFault(hadooptest.Fault{Hang: true})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := issueOver(ctx, conn); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want the deadline", err)
+	}
+}
