@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"go.etcd.io/bbolt"
 )
@@ -96,37 +97,69 @@ func syncDirectory(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// openVerified opens the file and reads all of it once. bbolt trusts what it
-// maps: on a damaged page it panics, or reads beyond the file.
+// openVerified opens the file and reads all of it twice: first its pages, which
+// bbolt trusts, then its records.
 func openVerified(path string, o *bbolt.Options) (db *bbolt.DB, err error) {
 	if info, err := os.Stat(path); err != nil {
 		return nil, err
 	} else if info.Size() == 0 {
 		return nil, fmt.Errorf("%w: it is empty", ErrCorrupt)
 	}
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			db, err = nil, fmt.Errorf("%w: %v", ErrCorrupt, r)
-		}
-	}()
-	db, err = bbolt.Open(path, 0o600, o)
-	for _, damaged := range []error{bbolt.ErrInvalid, bbolt.ErrChecksum, bbolt.ErrVersionMismatch} {
-		if errors.Is(err, damaged) {
-			return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
-		}
-	}
-	if err != nil {
+	if db, err = openUntrusted(path, *o); err != nil {
 		return nil, err
 	}
-	if err := verify(db); err != nil {
+	if err = verifyPages(path, db); err == nil {
+		err = verifyRecords(db) // on pages that are sound, or it might not end
+	}
+	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }
 
-// verify compares all records with their checksums and the header.
-func verify(db *bbolt.DB) error {
+// openUntrusted opens a file that may be damaged: where it is, bbolt reads beyond
+// it, or panics. One damaged meta page of the two is not told from one that was
+// being written when the power went: the transaction before it is read.
+func openUntrusted(path string, o bbolt.Options) (db *bbolt.DB, err error) {
+	var file *os.File
+	openFile := o.OpenFile
+	o.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
+		// Without O_CREATE: a file that vanished since is not made anew, empty.
+		f, err := openFile(name, flag&^os.O_CREATE, mode)
+		file = f
+		return f, err
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			db, err = nil, errors.Join(fmt.Errorf("%w: %v", ErrCorrupt, r), abandon(file))
+		}
+	}()
+	db, err = bbolt.Open(path, 0o600, &o)
+	// What is not the system's word, nor that of the lock, is about the content;
+	// bbolt has no value for each of these errors.
+	if errno := syscall.Errno(0); err != nil && !errors.As(err, &errno) && !errors.Is(err, bbolt.ErrTimeout) {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return db, err
+}
+
+// verifyPages runs under the lock that db holds.
+func verifyPages(path string, db *bbolt.DB) (err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return checkPages(f, info.Size(), db.Info().PageSize)
+}
+
+// verifyRecords compares all records with their checksums and the header.
+func verifyRecords(db *bbolt.DB) error {
 	return db.View(func(tx *bbolt.Tx) error {
 		want, err := readHeader(tx)
 		if err != nil {

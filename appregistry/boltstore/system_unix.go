@@ -3,7 +3,9 @@
 package boltstore
 
 import (
+	"errors"
 	"io/fs"
+	"os"
 	"syscall"
 )
 
@@ -14,4 +16,10 @@ func owner(info fs.FileInfo) (uid int, ok bool) {
 		return 0, false
 	}
 	return int(stat.Uid), true
+}
+
+// abandon gives up a file that bbolt has locked and mapped. Closing it alone would
+// not do: the lock lasts as long as the mapping, which is lost to us.
+func abandon(f *os.File) error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
 }

@@ -1,0 +1,343 @@
+package boltstore_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/appregistry/boltstore"
+)
+
+// filled makes a closed store with n pairs and returns its path.
+func filled(t *testing.T, n int) string {
+	t.Helper()
+	path := filepath.Join(privateDir(t), "apps.db")
+	s := mustOpen(t, path)
+	for i := range n {
+		mustCommit(t, s, pair(i)...)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func mustOpen(t *testing.T, path string) *boltstore.Store {
+	t.Helper()
+	s, err := boltstore.Open(path, boltstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func mustCommit(t *testing.T, s *boltstore.Store, put ...appregistry.Record) {
+	t.Helper()
+	if err := s.Commit(t.Context(), appregistry.Batch{Put: put}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestB62_FailedSync: a commit whose sync failed is not acknowledged, the store
+// refuses everything from then on, and what was acknowledged before is there when
+// it is opened again.
+func TestB62_FailedSync(t *testing.T) {
+	path := filepath.Join(privateDir(t), "apps.db")
+	s := mustOpen(t, path)
+	mustCommit(t, s, pair(1)...)
+	boltstore.FailSync(s, syscall.EIO)
+	err := s.Commit(t.Context(), appregistry.Batch{Put: pair(2)})
+	if !errors.Is(err, boltstore.ErrFailed) || !errors.Is(err, syscall.EIO) {
+		t.Errorf("commit: %v, want ErrFailed and EIO", err)
+	}
+	_, get := s.Get(t.Context(), pair(1)[0].Key)
+	for what, err := range map[string]error{
+		"next commit": s.Commit(t.Context(), appregistry.Batch{Put: pair(3)}),
+		"get":         get,
+		"load":        s.Load(t.Context(), func(_, _ []byte) error { return nil }),
+	} {
+		if !errors.Is(err, boltstore.ErrFailed) {
+			t.Errorf("%s: %v, want ErrFailed", what, err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	checkPairs(t, path, map[int]bool{1: true})
+}
+
+// TestB60_FullDisk writes to a device that is full. Nothing is acknowledged, and
+// what was there before is still there.
+func TestB60_FullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip("no /dev/full on this system")
+	}
+	defer full.Close()
+	path := filled(t, 60)
+	var file *os.File
+	s, err := boltstore.OpenThrough(path, func(name string, flag int, mode os.FileMode) (*os.File, error) {
+		f, err := os.OpenFile(name, flag, mode)
+		file = f
+		return f, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := syscall.Dup3(int(full.Fd()), int(file.Fd()), syscall.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	// Small enough for pages that the file has already.
+	err = s.Commit(t.Context(), appregistry.Batch{Put: pair(0)})
+	if !errors.Is(err, boltstore.ErrFailed) || !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("commit: %v, want ErrFailed and ENOSPC", err)
+	}
+	want := map[int]bool{}
+	for i := range 60 {
+		want[i] = true
+	}
+	checkPairs(t, path, want)
+}
+
+// TestB63_BitFlips flips one bit behind the meta pages, hundreds of times. Open
+// answers each time: the file is damaged, or all records are there. What lies in
+// unused bytes may flip unnoticed.
+func TestB63_BitFlips(t *testing.T) {
+	path := filled(t, 60)
+	sound, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[int]bool{}
+	for i := range 60 {
+		all[i] = true
+	}
+	afterMeta := 2 * os.Getpagesize()
+	refused, seed := 0, rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 0))
+	const flips = 300
+	for range flips {
+		bit := 8*afterMeta + r.IntN(8*(len(sound)-afterMeta))
+		if refusesOrHolds(t, path, flip(sound, bit), all) {
+			refused++
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d, bit %d", seed, bit)
+		}
+	}
+	t.Logf("%d of %d flips refused, the others did no harm", refused, flips)
+}
+
+// TestB63_HeadersOfPages flips each bit of the first elements of each page: where
+// the pages lead to, how long they are, what they are.
+func TestB63_HeadersOfPages(t *testing.T) {
+	path := filled(t, 12)
+	sound, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[int]bool{}
+	for i := range 12 {
+		all[i] = true
+	}
+	size := os.Getpagesize()
+	for page := 0; page*size < len(sound); page++ {
+		if string(sound[page*size:][:16]) == strings.Repeat("\x00", 16) {
+			continue // never written
+		}
+		want := maps.Clone(all)
+		if page < 2 {
+			delete(want, 11)
+		}
+		for bit := range 8 * 48 {
+			refusesOrHolds(t, path, flip(sound, 8*page*size+bit), want)
+			if t.Failed() {
+				t.Fatalf("page %d, bit %d", page, bit)
+			}
+		}
+	}
+}
+
+func flip(sound []byte, bit int) []byte {
+	b := append([]byte(nil), sound...)
+	b[bit/8] ^= 1 << (bit % 8)
+	return b
+}
+
+// refusesOrHolds opens content as a store and reports that it was refused as
+// damaged. It fails where the store opens and a record is missing.
+func refusesOrHolds(t *testing.T, path string, content []byte, want map[int]bool) (refused bool) {
+	t.Helper()
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := boltstore.Open(path, boltstore.Options{LockWait: time.Second})
+	if err != nil {
+		if !errors.Is(err, boltstore.ErrCorrupt) && !errors.Is(err, boltstore.ErrNewerSchema) {
+			t.Errorf("open: %v, want ErrCorrupt", err)
+		}
+		return true
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	checkPairs(t, path, want)
+	return false
+}
+
+// TestB61_Truncated: a file that lost its end is refused, at whatever length, and
+// an empty one is not taken for a new one.
+func TestB61_Truncated(t *testing.T) {
+	path := filled(t, 60)
+	sound, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{0, 1, 16, 4095, 4096, 8192, 3 * 4096, 5*4096 + 100} {
+		if err := os.WriteFile(path, sound[:size], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := boltstore.Open(path, boltstore.Options{}); !errors.Is(err, boltstore.ErrCorrupt) {
+			t.Errorf("%d of %d bytes: %v, want ErrCorrupt", size, len(sound), err)
+		}
+		if got, _ := os.ReadFile(path); len(got) != size {
+			t.Errorf("refused file of %d bytes has %d now", size, len(got))
+		}
+	}
+}
+
+// TestB64_SecondProcess: who comes second waits, and is told who is there.
+func TestB64_SecondProcess(t *testing.T) {
+	path := filled(t, 1)
+	s := mustOpen(t, path)
+	_, err := boltstore.Open(path, boltstore.Options{LockWait: 60 * time.Millisecond})
+	if !errors.Is(err, boltstore.ErrLocked) || !strings.Contains(err.Error(), "process "+strconv.Itoa(os.Getpid())) {
+		t.Errorf("second open: %v, want ErrLocked and our pid", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(boltstore.HolderPath(path)); !os.IsNotExist(err) {
+		t.Errorf("pid file after close: %v", err)
+	}
+	if err := mustOpen(t, path).Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestB65_NewerSchema: a later release's file is refused, and left as it is.
+func TestB65_NewerSchema(t *testing.T) {
+	path := filled(t, 1)
+	if err := boltstore.SetSchema(path, 2); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := boltstore.Open(path, boltstore.Options{}); !errors.Is(err, boltstore.ErrNewerSchema) {
+		t.Errorf("open: %v, want ErrNewerSchema", err)
+	}
+}
+
+// TestB68_Modes: a store that others could read or swap is refused.
+func TestB68_Modes(t *testing.T) {
+	tests := map[string]struct {
+		dir, file os.FileMode
+		want      error
+	}{
+		"private":                  {0o700, 0o600, nil},
+		"directory can be read":    {0o755, 0o600, nil},
+		"group writes directory":   {0o770, 0o600, boltstore.ErrInsecure},
+		"all write directory":      {0o1777, 0o600, boltstore.ErrInsecure},
+		"group reads file":         {0o700, 0o640, boltstore.ErrInsecure},
+		"others write file":        {0o700, 0o602, boltstore.ErrInsecure},
+		"file has an execute mode": {0o700, 0o700, boltstore.ErrInsecure},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			path := filled(t, 1)
+			for of, mode := range map[string]os.FileMode{filepath.Dir(path): tt.dir, path: tt.file} {
+				if err := os.Chmod(of, mode); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s, err := boltstore.Open(path, boltstore.Options{})
+			if !errors.Is(err, tt.want) {
+				t.Errorf("open: %v, want %v", err, tt.want)
+			}
+			if err == nil {
+				_ = s.Close()
+			}
+		})
+	}
+}
+
+func TestB68_LinkIsRefused(t *testing.T) {
+	path := filled(t, 1)
+	link := path + ".link"
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := boltstore.Open(link, boltstore.Options{}); !errors.Is(err, boltstore.ErrInsecure) {
+		t.Errorf("open: %v, want ErrInsecure", err)
+	}
+}
+
+// TestNewFileIsPrivate: 0600 whatever the umask, and nothing else is left behind.
+func TestNewFileIsPrivate(t *testing.T) {
+	path := filled(t, 0)
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("directory has %v, %v", entries, err)
+	}
+	info, err := entries[0].Info()
+	if err != nil || info.Mode() != 0o600 {
+		t.Errorf("mode %v, %v; want 0600", info.Mode(), err)
+	}
+}
+
+// TestClosed: after Close everything says so, and Close again is harmless.
+func TestClosed(t *testing.T) {
+	s := mustOpen(t, filled(t, 1))
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, get := s.Get(t.Context(), []byte("a"))
+	for what, err := range map[string]error{
+		"commit": s.Commit(t.Context(), appregistry.Batch{Put: pair(1)}),
+		"get":    get,
+		"load":   s.Load(t.Context(), func(_, _ []byte) error { return nil }),
+	} {
+		if !errors.Is(err, boltstore.ErrClosed) {
+			t.Errorf("%s: %v, want ErrClosed", what, err)
+		}
+	}
+}
+
+// TestUnwritableBatch: a batch that no transaction could take is refused before
+// it shares one with others.
+func TestUnwritableBatch(t *testing.T) {
+	s := mustOpen(t, filled(t, 0))
+	defer s.Close()
+	for name, put := range map[string][]appregistry.Record{
+		"empty key":   {{Value: []byte("v")}},
+		"empty value": {{Key: []byte("k")}},
+		"twice":       {{Key: []byte("k"), Value: []byte("v")}, {Key: []byte("k"), Value: []byte("w")}},
+		"long key":    {{Key: fmt.Appendf(nil, "%032769d", 1), Value: []byte("v")}},
+	} {
+		err := s.Commit(t.Context(), appregistry.Batch{Put: put})
+		if err == nil || errors.Is(err, boltstore.ErrFailed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	mustCommit(t, s, pair(1)...)
+}
