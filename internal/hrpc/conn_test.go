@@ -299,6 +299,37 @@ func TestB12_SilentServer(t *testing.T) {
 	})
 }
 
+// A call that waits for another's blocked write ends with its own context, and nothing of it was sent.
+func TestB12_WaitingForATurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		c := dial(t, tokenConfig(t, func(p *peer) error {
+			err := p.authenticate()
+			<-release
+			return err
+		}))
+		blocked := make(chan error)
+		go func() {
+			_, err := get(t.Context(), c, "nobody reads this")
+			blocked <- err
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		if _, err := get(ctx, c, "yarn"); !errors.Is(err, context.DeadlineExceeded) || !hrpc.SafeToRetry(err) || time.Since(start) != time.Second {
+			t.Errorf("after %s: %v", time.Since(start), err)
+		}
+		if err := c.Err(); err != nil {
+			t.Errorf("the connection died: %v", err)
+		}
+		if err := <-blocked; !errors.Is(err, context.DeadlineExceeded) || !hrpc.SafeToRetry(err) || c.Err() == nil {
+			t.Errorf("the blocked call: %v; connection: %v", err, c.Err())
+		}
+		close(release)
+	})
+}
+
 func wantDeadline(t *testing.T, err error) {
 	t.Helper()
 	if te, ok := errors.AsType[*hrpc.TransportError](err); !ok || !te.Sent || !errors.Is(err, context.DeadlineExceeded) {

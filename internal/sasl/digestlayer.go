@@ -186,11 +186,6 @@ func cutPadding(b []byte, block int) ([]byte, bool) {
 	if pad < 1 || pad > block || pad > len(b) {
 		return nil, false
 	}
-	for _, p := range b[len(b)-pad:] {
-		if int(p) != pad {
-			return nil, false
-		}
-	}
 	return b[:len(b)-pad], true
 }
 
