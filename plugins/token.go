@@ -16,6 +16,11 @@ const redacted = "[secret]"
 // Secret is bytes that must not be printed. Every verb of package fmt, text and
 // JSON encoding and package slog show a fixed word instead. Converting it to
 // []byte or string is deliberate and gives the bytes themselves.
+//
+// Package fmt calls no method on what stands in an unexported field. A struct
+// that keeps a Secret, Token or Credentials in one, or in a slice or map there,
+// needs a Format method of its own or keeps them behind a pointer. Nor does fmt
+// call any at %p or at a misplaced %w, both of which go vet refuses.
 type Secret []byte
 
 // Format implements [fmt.Formatter]: the fixed word for every verb and flag.

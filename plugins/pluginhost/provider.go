@@ -4,11 +4,18 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/plugins"
 )
+
+// Format implements [fmt.Formatter] with the program's path for every verb: the
+// configuration kept here may hold secrets.
+func (p *Process) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "provider program %q", p.command.Path)
+}
 
 // Version is the program's own version, for people; "" where it tells none.
 func (p *Process) Version() string { return p.version }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -78,21 +80,17 @@ func (b *bad) Cancel(ctx context.Context, t plugins.Token) error {
 func TestBadProvidersAreFound(t *testing.T) {
 	t.Parallel()
 	shared := []string{pass.Kind}
-	shrinking := time.Now().Add(24 * time.Hour)
 	tests := []struct {
 		name          string
 		provider      *bad
 		want          string // in some finding
 		inProcessOnly bool   // the wire makes it harmless
 	}{
-		{"no kinds change", &bad{kinds: func() []string { return shared }}, "kinds are named and never change", true},
+		{"kinds are the caller's to change", &bad{kinds: func() []string { return shared }}, "kinds are named and never change", true},
 		{"shortens on renewal", &bad{renew: func(ctx context.Context, b *bad, t plugins.Token) (time.Time, error) {
-			if _, err := b.Provider.Renew(ctx, t); err != nil {
-				return time.Time{}, err
-			}
-			shrinking = shrinking.Add(-time.Hour)
-			return shrinking, nil
-		}}, "renew never shortens a life", false},
+			expires, err := b.Provider.Renew(ctx, t)
+			return expires.Add(-5 * time.Second), err
+		}}, "moved its expiry back", false},
 		{"renews into the past", &bad{renew: func(context.Context, *bad, plugins.Token) (time.Time, error) {
 			return time.Unix(0, 0), nil
 		}}, "is past", false},
@@ -147,6 +145,7 @@ func TestBadProvidersAreFound(t *testing.T) {
 			clear(t.Password)
 			return expires, err
 		}}, "renew changed the bytes", true},
+		{"hands out the bytes it keeps", sharing(), "after the caller overwrote", true},
 		{"panics", &bad{renew: func(context.Context, *bad, plugins.Token) (time.Time, error) { panic("ouch") }}, "panic", false},
 		{"obtains from anywhere", &bad{obtain: func(ctx context.Context, b *bad, r plugins.ObtainRequest) ([]plugins.Grant, error) {
 			r.Services = nil
@@ -172,6 +171,32 @@ func leak(write func([]byte) string) func(context.Context, *bad, plugins.Token) 
 			err = &plugins.Error{Kind: plugins.KindOf(err), Err: errors.New("bad password " + write(t.Password))}
 		}
 		return expires, err
+	}
+}
+
+// sharing keeps the very bytes it hands out, and knows its tokens by them.
+func sharing() *bad {
+	var mu sync.Mutex
+	var kept []plugins.Token
+	return &bad{
+		obtain: func(ctx context.Context, b *bad, r plugins.ObtainRequest) ([]plugins.Grant, error) {
+			grants, err := b.Provider.Obtain(ctx, r)
+			mu.Lock()
+			defer mu.Unlock()
+			for _, g := range grants {
+				kept = append(kept, g.Token)
+			}
+			return grants, err
+		},
+		renew: func(ctx context.Context, b *bad, t plugins.Token) (time.Time, error) {
+			mu.Lock()
+			known := slices.ContainsFunc(kept, t.Equal)
+			mu.Unlock()
+			if !known {
+				return time.Time{}, plugins.Replace(errors.New("no such token"))
+			}
+			return b.Provider.Renew(ctx, t)
+		},
 	}
 }
 
