@@ -12,11 +12,12 @@
 package core
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
 	"github.com/tokenwheel/tokenwheel/internal/clock"
-	"github.com/tokenwheel/tokenwheel/plugins"
+	"github.com/tokenwheel/tokenwheel/internal/wheel"
 )
 
 // Config is what a core is made of. The zero value works.
@@ -33,55 +34,203 @@ type Config struct {
 	Instance string
 }
 
-// Snapshot is what an application should hold now.
-type Snapshot struct {
-	Credentials plugins.Credentials
-	// Generation is that of the last set on its way; 0: none yet.
-	Generation uint32
-	Ready      bool
-}
-
-// AppStatus is what an operator may know of one application. It holds no secret.
-type AppStatus struct {
-	Key        appregistry.AppKey
-	User       string
-	UUID       string
-	Generation uint32
-	Ready      bool
-	Entries    map[string]appregistry.EntryID // by alias
-	// Missing says by authority why a planned token is not there.
-	Missing map[string]string
-	// NextStage is when staging is tried next, by our wall clock; zero: not planned.
-	NextStage time.Time
-}
-
 // Core is the engine. Make one with [New].
 type Core struct {
-	cfg Config
+	cfg    Config
+	reg    *appregistry.Registry
+	wheel  *wheel.Wheel
+	random *rand.Rand
+	clocks clocks
+	now    clock.Instant
+	out    []Action
+
+	apps       map[uint64]*app
+	rivals     map[appregistry.AppKey]uint64 // registrations that wait to replace one
+	tokens     map[appregistry.TokenID]*token
+	supplies   map[appregistry.Supply]*supply
+	numbered   map[uint64]*supply // the supplies by their number, for timers
+	lastSupply uint64
+	jobs       map[Job]job
+	lastJob    Job
+
+	commit  committer
+	lazy    map[appregistry.TokenID]struct{} // changed, to be written within lazyFor
+	cancels cancelWindow
+	epoch   uint32
+	taken   error // the store belongs to another: nothing is done any more
 }
 
 // New returns an empty core. It does nothing until its first event, [Start].
-func New(cfg Config) *Core { return &Core{cfg: cfg} }
-
-// Load takes one record of the store, in the store's order, before Start.
-func (c *Core) Load(key, value []byte) error { return nil }
+func New(cfg Config) *Core {
+	return &Core{
+		cfg: cfg, reg: appregistry.NewRegistry(), wheel: wheel.New(), random: rand.New(rand.NewPCG(cfg.Seed, 0)),
+		clocks: clocks{measured: map[appregistry.Authority]time.Time{}},
+		apps:   map[uint64]*app{}, rivals: map[appregistry.AppKey]uint64{}, tokens: map[appregistry.TokenID]*token{},
+		supplies: map[appregistry.Supply]*supply{}, numbered: map[uint64]*supply{},
+		jobs: map[Job]job{}, lazy: map[appregistry.TokenID]struct{}{},
+	}
+}
 
 // Step tells the core what happened and returns what to do about it. The slice
 // belongs to the caller. Instants must not go backwards in boot time.
-func (c *Core) Step(now clock.Instant, ev Event) []Action { return nil }
+func (c *Core) Step(now clock.Instant, ev Event) []Action {
+	c.now, c.out = now, nil
+	if c.taken != nil {
+		c.turnAway(ev, c.taken)
+		return c.out
+	}
+	c.wheel.Advance(now.Boot, c.fire)
+	c.handle(ev)
+	c.flush()
+	return c.out
+}
+
+func (c *Core) handle(ev Event) {
+	switch ev := ev.(type) {
+	case Start:
+		c.start()
+	case Register:
+		c.register(ev)
+	case Unregister:
+		c.unregister(ev)
+	case Committed:
+		c.committed(ev)
+	case Obtained:
+		c.obtained(ev)
+	case Renewed:
+		c.renewed(ev)
+	case Cancelled:
+		c.cancelled(ev)
+	case Staged:
+		c.staged(ev)
+	case TokenCommand:
+		c.tokenCommand(ev)
+	case ResumeCancels:
+		c.resumeCancels(ev)
+	}
+}
+
+// turnAway answers a request that cannot be served any more.
+func (c *Core) turnAway(ev Event, err error) {
+	switch ev := ev.(type) {
+	case Register:
+		c.reply(ev.Request, Done, err)
+	case Unregister:
+		c.reply(ev.Request, Done, err)
+	case TokenCommand:
+		c.reply(ev.Request, Done, err)
+	case ResumeCancels:
+		c.reply(ev.Request, Done, err)
+	}
+}
 
 // Next is the boot time at which the next [Tick] is wanted; false: none is.
-func (c *Core) Next() (time.Duration, bool) { return 0, false }
+func (c *Core) Next() (time.Duration, bool) {
+	if c.taken != nil {
+		return 0, false
+	}
+	return c.wheel.Next()
+}
 
-// Entries lists all entries, in order of their ids. It holds no password.
-func (c *Core) Entries() []appregistry.Entry { return nil }
+func (c *Core) emit(a Action) { c.out = append(c.out, a) }
 
-// Apps lists all applications, in order of registration.
-func (c *Core) Apps() []AppStatus { return nil }
+func (c *Core) reply(r Request, m Moment, err error) { c.emit(Reply{Request: r, Moment: m, Err: err}) }
 
-// Current is what the application should hold now. The credentials' maps are the
-// caller's, their bytes are shared and not to be changed. The error is
-// appregistry.ErrNotFound where there is no such application.
-func (c *Core) Current(key appregistry.AppKey) (Snapshot, error) {
-	return Snapshot{}, appregistry.ErrNotFound
+// What a timer of the wheel is for stands in the low bits of its id.
+const (
+	tokenTimer = iota
+	supplyTimer
+	appTimer
+	coreTimer // of the core itself, by the numbers below
+	timerBits = 2
+)
+
+const (
+	commitRetry = iota
+	lazyFlush
+	cancelsAgain
+)
+
+// timer is one place in the wheel. The zero value is not set.
+type timer struct {
+	handle wheel.Timer
+	at     time.Duration
+}
+
+func (t timer) isSet() bool { return t.handle != 0 }
+
+// set moves the timer to a boot time; never takes it out.
+func (c *Core) set(t *timer, what int, id uint64, at time.Duration) {
+	if t.isSet() && t.at == at {
+		return
+	}
+	c.wheel.Cancel(t.handle)
+	*t = timer{}
+	if at != never {
+		*t = timer{handle: c.wheel.Insert(id<<timerBits|uint64(what), at), at: at}
+	}
+}
+
+// fire is called by the wheel for each timer that is due.
+func (c *Core) fire(id uint64) {
+	switch id, what := id>>timerBits, id%(1<<timerBits); what {
+	case tokenTimer:
+		c.tokenDue(c.tokens[appregistry.TokenID(id)])
+	case supplyTimer:
+		c.supplyDue(c.numbered[id])
+	case appTimer:
+		c.appDue(c.apps[id])
+	case coreTimer:
+		c.coreDue(id)
+	}
+}
+
+func (c *Core) coreDue(id uint64) {
+	switch id {
+	case commitRetry:
+		c.commit.retry = timer{}
+	case lazyFlush:
+		c.commit.lazy = timer{}
+		c.writeLazy()
+	case cancelsAgain:
+		c.cancels.timer = timer{}
+	}
+}
+
+// job is a call that is out.
+type job struct {
+	what   jobKind
+	token  appregistry.TokenID
+	supply *supply
+	app    uint64
+	target int
+	sent   time.Duration
+	// keep: what this obtain brings is not to be cancelled, should nobody want it.
+	keep bool
+}
+
+type jobKind uint8
+
+const (
+	obtainJob jobKind = iota
+	renewJob
+	cancelJob
+	stageJob
+)
+
+func (c *Core) startJob(j job) Job {
+	c.lastJob++
+	j.sent = c.now.Boot
+	c.jobs[c.lastJob] = j
+	return c.lastJob
+}
+
+// takeJob ends a job. It reports false for an answer to nothing that is out.
+func (c *Core) takeJob(id Job, what jobKind) (job, bool) {
+	j, ok := c.jobs[id]
+	if !ok || j.what != what {
+		return job{}, false
+	}
+	delete(c.jobs, id)
+	return j, true
 }

@@ -1,0 +1,273 @@
+package core
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+)
+
+// admit takes the registration in. It counts when its commit does.
+func (c *Core) admit(ev Register, content []byte, old *appregistry.AppRecord) {
+	rec := &appregistry.AppRecord{Seq: c.reg.NewID(), App: ev.App, Content: content, UUID: ev.UUID, Plan: ev.Plan}
+	if old != nil {
+		rec.Replaces = old.Seq
+	}
+	rec.App.Credentials.Tokens = nil
+	a := c.addApp(rec)
+	var gated []*token
+	for _, alias := range slices.Sorted(maps.Keys(ev.App.Credentials.Tokens)) {
+		t, h := c.bring(rec, alias, ev.App.Credentials.Tokens[alias], ev.Brought[alias])
+		rec.Holdings = append(rec.Holdings, h)
+		if ev.App.Verify == appregistry.VerifyRenew {
+			gated = append(gated, t)
+		}
+		if ev.Brought[alias].Identity == nil && !ev.Caller.Trusted && !t.rec.Keep {
+			// Whose it is cannot be read, so nobody's wish ends it.
+			t.rec.Keep = true
+			c.reg.PutToken(t.rec)
+		}
+	}
+	for _, authority := range rec.Plan {
+		s := c.supplyFor(planned(rec.App, authority))
+		s.planners[rec.Seq] = struct{}{}
+		for alias, id := range c.reg.SuppliedEntries(s.key) {
+			if c.reg.Entry(id).Current != 0 {
+				rec.Holdings = append(rec.Holdings, appregistry.Holding{Alias: alias, Entry: id})
+			}
+		}
+	}
+	slices.SortStableFunc(rec.Holdings, obtainedLast)
+	c.reg.PutApp(rec)
+	for _, h := range rec.Holdings {
+		c.markKeep(c.tokens[c.reg.Resolve(h).ID])
+		// A retired token that it brought is one that it ever referred to.
+		if t := c.reg.Token(h.Token); t != nil && !rec.App.Ending().AsksCancel(h, t.ID) && !t.Keep {
+			t.Keep = true
+			c.reg.PutToken(t)
+		}
+	}
+	c.commit.waiting = append(c.commit.waiting, waiter{
+		run:  func() { c.acknowledge(a, ev.Request, gated) },
+		fail: func(err error) { c.unsaved(a, ev.Request, err) },
+	})
+}
+
+// obtainedLast orders holdings for assembly: what was obtained lies over what
+// was brought.
+func obtainedLast(a, b appregistry.Holding) int {
+	switch {
+	case (a.Token == 0) == (b.Token == 0):
+		return bytes.Compare([]byte(a.Alias), []byte(b.Alias))
+	case a.Token == 0:
+		return 1
+	}
+	return -1
+}
+
+func (c *Core) addApp(rec *appregistry.AppRecord) *app {
+	a := &app{rec: rec, stageAt: never, leaveAt: never, missing: map[appregistry.Authority]string{}}
+	c.apps[rec.Seq] = a
+	if rec.Replaces != 0 {
+		c.rivals[rec.App.Key()] = rec.Seq
+	}
+	return a
+}
+
+// acknowledge: the registration is durable. Now its tokens are verified and
+// obtained.
+func (c *Core) acknowledge(a *app, r Request, verify []*token) {
+	c.reply(r, Acknowledged, nil)
+	if c.apps[a.rec.Seq] != a {
+		c.reply(r, Done, errLeft)
+		return
+	}
+	c.emit(Notify{What: AppAdmitted, Apps: []appregistry.AppKey{a.rec.App.Key()}})
+	a.durable = true
+	a.waiting = append(a.waiting, r)
+	c.stay(a)
+	// One gate more than there are: the first set is not complete, whatever
+	// answers, before all gates are hung.
+	a.open = 1
+	for _, t := range verify {
+		if t.rec.State != appregistry.Foreign && t.rec.Proof == appregistry.ProofNone && c.renewable(t, c.policyFor(a.rec)) {
+			a.open++
+			t.gates = append(t.gates, a.rec.Seq)
+		}
+	}
+	c.begin(a)
+	c.pass(a.rec.Seq, appregistry.Authority{}, nil)
+}
+
+// begin starts what an application's tokens wait for.
+func (c *Core) begin(a *app) {
+	for _, h := range a.rec.Holdings {
+		if t := c.tokens[h.Token]; t != nil && t.rec.State == appregistry.New {
+			c.beginToken(t)
+		}
+	}
+	for _, authority := range a.rec.Plan {
+		s := c.supplyFor(planned(a.rec.App, authority))
+		s.planners[a.rec.Seq] = struct{}{}
+		if !c.filled(s) {
+			a.open++
+			s.gates = append(s.gates, a.rec.Seq)
+			c.want(s.key)
+		}
+	}
+}
+
+// filled reports whether the supply has brought something that is in place.
+func (c *Core) filled(s *supply) bool {
+	for _, e := range c.reg.SuppliedEntries(s.key) {
+		if c.reg.Entry(e).Current != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// beginToken begins a brought token's life: with one renewal, where that can be
+// had, which proves the password and tells the expiry.
+func (c *Core) beginToken(t *token) {
+	c.plan(t)
+	if c.renewable(t, c.policyOf(t)) {
+		c.toLater(t, appregistry.Proving, "")
+		c.renew(t)
+	} else {
+		c.toLater(t, appregistry.Live, "its service is not asked about it")
+	}
+	c.schedule(t)
+}
+
+// unsaved: the registration could not be made durable, so it never was.
+func (c *Core) unsaved(a *app, r Request, err error) {
+	c.reply(r, Done, fmt.Errorf("register %s: not registered: %w", a.rec.App.Key(), err))
+	if c.apps[a.rec.Seq] == a {
+		c.leave(a, err)
+	}
+}
+
+// firstSet is called when all gates of an application's first set are open.
+func (c *Core) firstSet(a *app) {
+	if a.rec.Replaces != 0 {
+		c.takeOver(a)
+	}
+	c.stage(a)
+	c.scheduleApp(a)
+}
+
+// takeOver puts a registration in the place of the one it replaces, in one
+// commit. Generation and file names go on.
+func (c *Core) takeOver(a *app) {
+	old := c.apps[a.rec.Replaces]
+	a.rec.Replaces = 0
+	delete(c.rivals, a.rec.App.Key())
+	if old == nil {
+		c.reg.PutApp(a.rec)
+		return
+	}
+	a.rec.UUID, a.rec.Generation, a.rec.EpochFloor = old.rec.UUID, old.rec.Generation, old.rec.EpochFloor
+	a.rec.Published, a.rec.Ready = old.rec.Published, old.rec.Ready
+	if !slices.Equal(a.rec.App.StageTo, old.rec.App.StageTo) {
+		a.force = true
+	}
+	c.reg.PutApp(a.rec)
+	c.leave(old, errSuperseded)
+}
+
+// reject ends a registration after all. Whoever asked hears it when that is
+// durable; what was obtained for it is cancelled.
+func (c *Core) reject(a *app, err error) {
+	key := a.rec.App.Key()
+	c.emit(Notify{What: AppRejected, Apps: []appregistry.AppKey{key}, Err: err, Reason: err.Error()})
+	c.leave(a, fmt.Errorf("register %s: %w", key, err))
+}
+
+func (c *Core) unregister(ev Unregister) {
+	rec := c.reg.AppByKey(ev.App)
+	if rec == nil || !(ev.Caller.Trusted || ev.Caller.Name == ev.App.Owner) {
+		c.reply(ev.Request, Done, fmt.Errorf("unregister %s: %w", ev.App, appregistry.ErrNotFound))
+		return
+	}
+	if rival := c.candidateFor(ev.App); rival != nil {
+		c.leave(rival, errLeft)
+	}
+	a := c.apps[rec.Seq]
+	if linger := rec.App.Duration("linger"); linger > 0 {
+		rec.LeaveAt = c.now.Wall.Add(linger)
+		c.reg.PutApp(rec)
+		a.leaveAt = c.now.Boot + linger
+		c.scheduleApp(a)
+	} else {
+		c.leave(a, errLeft)
+	}
+	c.afterCommit(func() { c.reply(ev.Request, Done, nil) })
+}
+
+// stay takes back an unregistration that lingers, and begins the lease anew.
+func (c *Core) stay(a *app) {
+	if !a.rec.LeaveAt.IsZero() {
+		a.rec.LeaveAt = time.Time{}
+		c.reg.PutApp(a.rec)
+	}
+	a.leaveAt = never
+	if lease := a.rec.App.Duration("lease"); lease > 0 {
+		a.leaveAt = c.now.Boot + lease
+	}
+	c.scheduleApp(a)
+}
+
+// leave removes an application: its record, its holds and the intent to cancel
+// what nobody holds any more are one commit.
+func (c *Core) leave(a *app, why error) {
+	rec := a.rec
+	c.set(&a.timer, appTimer, rec.Seq, never)
+	delete(c.apps, rec.Seq)
+	if c.rivals[rec.App.Key()] == rec.Seq {
+		delete(c.rivals, rec.App.Key())
+	}
+	entries := map[appregistry.EntryID]struct{}{}
+	for _, h := range rec.Holdings {
+		entries[h.Entry] = struct{}{}
+	}
+	published := rec.Published.Tokens
+	c.reg.DeleteApp(rec.Seq)
+	for _, authority := range rec.Plan {
+		s := c.supplyFor(planned(rec.App, authority))
+		delete(s.planners, rec.Seq)
+		if !c.inUse(s) {
+			for _, e := range c.reg.SuppliedEntries(s.key) {
+				entries[e] = struct{}{}
+			}
+			c.dropSupply(s)
+		}
+	}
+	for _, e := range slices.Sorted(maps.Keys(entries)) {
+		c.leaveEntry(e)
+	}
+	for _, id := range published {
+		if t := c.tokens[id]; t != nil {
+			c.release(t)
+		}
+	}
+	c.emit(Notify{What: AppLeft, Apps: []appregistry.AppKey{rec.App.Key()}, Reason: why.Error()})
+	c.afterCommit(func() { c.answer(a, why) })
+}
+
+func (c *Core) leaveEntry(id appregistry.EntryID) {
+	for _, t := range slices.Clone(c.reg.TokensOf(id)) {
+		c.release(c.tokens[t])
+	}
+	c.sweepEntry(id)
+}
+
+// sweepEntry removes an entry without holders.
+func (c *Core) sweepEntry(id appregistry.EntryID) {
+	if len(c.reg.Holders(id)) == 0 {
+		c.reg.DeleteEntry(id)
+	}
+}

@@ -1,0 +1,71 @@
+package core
+
+import (
+	"strconv"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/plugins"
+)
+
+// bring finds or makes the token that an application brought, and its hold on it.
+func (c *Core) bring(rec *appregistry.AppRecord, alias string, tok plugins.Token, b Brought) (*token, appregistry.Holding) {
+	h := appregistry.Holding{Alias: alias, Kind: tok.Kind, Service: tok.Service, Lent: lent(rec.App, b)}
+	key, name := appregistry.TokenKeys(b.Authority, tok)
+	keep := false
+	if known := c.reg.TokenByKey(key); known != nil {
+		e := c.reg.Entry(known.Entry)
+		if e != nil && e.Current != 0 && !ended(known.State) && !leaving(known.State) {
+			h.Entry, h.Token = e.ID, known.ID
+			t := c.tokens[known.ID]
+			t.releaseAt = never
+			c.schedule(t)
+			return t, h
+		}
+		// It was to be cancelled or only remembered: it begins anew, proof and
+		// all, but who once asked to keep it is not forgotten.
+		keep = known.Keep
+		c.forget(c.tokens[known.ID])
+	}
+	t := c.addToken(c.broughtToken(tok, b, key, name))
+	t.rec.Keep = keep
+	e := &appregistry.EntryRecord{ID: appregistry.EntryID(c.reg.NewID()), Authority: b.Authority, Alias: alias, Current: t.rec.ID}
+	if b.Obtains && b.Identity != nil && b.Identity.User != "" {
+		e.Supply = appregistry.Supply{Authority: b.Authority, User: b.Identity.User, Entry: e.ID}
+	}
+	t.rec.Entry = e.ID
+	h.Entry, h.Token = e.ID, t.rec.ID
+	c.reg.PutEntry(e)
+	c.reg.PutToken(t.rec)
+	return t, h
+}
+
+func (c *Core) broughtToken(tok plugins.Token, b Brought, key, name [32]byte) *appregistry.TokenRecord {
+	rec := &appregistry.TokenRecord{
+		ID: appregistry.TokenID(c.reg.NewID()), Authority: b.Authority, Token: tok, Fingerprint: tok.Fingerprint(),
+		Key: key, Name: name, State: appregistry.New, Ours: !b.Authority.IsZero(),
+		Issued: c.clocks.date(b.Authority, c.now.Boot),
+	}
+	if id := b.Identity; id != nil {
+		rec.Owner, rec.Max = id.User, id.Max
+		rec.Ours = rec.Ours && id.Ours
+		if !id.Issued.IsZero() {
+			rec.Issued = id.Issued
+		}
+	}
+	if !rec.Ours {
+		rec.State, rec.Reason = appregistry.Foreign, b.foreignReason()
+	}
+	return rec
+}
+
+func (b Brought) foreignReason() string {
+	switch {
+	case b.Reason != "":
+		return b.Reason
+	case b.Authority.IsZero():
+		return "no provider serves it"
+	case b.Identity.Renewer == "":
+		return "not-renewable: no renewer"
+	}
+	return "not-renewable: its renewer is " + strconv.Quote(b.Identity.Renewer)
+}

@@ -1,0 +1,224 @@
+package core
+
+import (
+	"errors"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/plugins"
+)
+
+// rememberFor is how long a token is remembered whose end nobody knows, and a
+// cancel that was given up beyond its end.
+const rememberFor = 24 * time.Hour
+
+// release lets a token go when nobody needs it: at once where its entry has no
+// holder left, else after a grace, for readers that have the old set in use.
+func (c *Core) release(t *token) {
+	if c.tokens[t.rec.ID] != t || ended(t.rec.State) || leaving(t.rec.State) || c.reg.Referenced(t.rec.ID) {
+		return
+	}
+	if c.candidate(t) && c.inUse(c.supplyFor(c.entry(t).Supply)) {
+		return // it is about to take its place
+	}
+	if len(c.reg.Holders(t.rec.Entry)) > 0 {
+		t.releaseAt = c.now.Boot + c.policyOf(t).GraceAfter(c.remains(t))
+		c.schedule(t)
+		return
+	}
+	c.letGo(t)
+	c.schedule(t)
+}
+
+// letGo decides what becomes of a token that nobody needs: cancelled under the
+// rule of [appregistry.Registry.MayCancel], else remembered or forgotten.
+func (c *Core) letGo(t *token) {
+	if c.reg.Referenced(t.rec.ID) {
+		return
+	}
+	err := c.reg.MayCancel(t.rec.ID)
+	switch {
+	case t.endAt <= c.now.Boot:
+		c.forget(t)
+	case err == nil:
+		c.intend(t)
+	case t.rec.Keep:
+		c.remember(t, appregistry.Kept, err.Error())
+	default:
+		// Unproven or foreign: there is nothing that we may do, or must not forget.
+		c.forget(t)
+	}
+}
+
+// intend records that the token is to be cancelled. The cancel goes out when
+// that is durable.
+func (c *Core) intend(t *token) {
+	t.cancelAt, t.releaseAt = never, never
+	t.failures = 0
+	if t.endAt == never {
+		t.endAt = c.now.Boot + rememberFor
+	}
+	c.transition(t, appregistry.CancelPending, "nobody holds it")
+	c.afterCommit(func() {
+		if c.tokens[t.rec.ID] == t && t.rec.State == appregistry.CancelPending && t.job == 0 {
+			c.sendCancel(t)
+			c.schedule(t)
+		}
+	})
+}
+
+// remember keeps a token's record to the end of its life, without its bytes.
+func (c *Core) remember(t *token, state appregistry.State, reason string) {
+	c.transition(t, state, reason)
+	t.rec.Forget()
+	t.endAt = c.rememberedUntil(t)
+	c.reg.PutToken(t.rec)
+}
+
+func (c *Core) rememberedUntil(t *token) time.Duration {
+	end := c.lastEnd(t)
+	if end == never {
+		end = c.now.Boot + rememberFor
+	}
+	if t.rec.State == appregistry.GivenUp {
+		end += rememberFor
+	}
+	return min(end, c.now.Boot+suspectMost)
+}
+
+// lastEnd is the latest moment at which the token could still be good.
+func (c *Core) lastEnd(t *token) time.Duration {
+	if end := c.clocks.boot(t.rec.Authority, t.rec.Max); end != never {
+		return end
+	}
+	return c.clocks.boot(t.rec.Authority, t.rec.Expires)
+}
+
+// sendCancel checks once more that nobody refers to the token, since time has
+// passed since the intent, and sends the cancel.
+func (c *Core) sendCancel(t *token) {
+	t.cancelAt = never
+	if t.job != 0 {
+		return
+	}
+	if !t.forced {
+		switch err := c.reg.MayCancel(t.rec.ID); {
+		case errors.Is(err, appregistry.ErrHeld):
+			c.transition(t, appregistry.Proving, "held again")
+			c.plan(t)
+			c.renew(t)
+			return
+		case err != nil:
+			c.remember(t, appregistry.Kept, err.Error())
+			return
+		}
+	}
+	if at, ok := c.mayCancelNow(); !ok {
+		t.cancelAt = at
+		return
+	}
+	t.job = c.startJob(job{what: cancelJob, token: t.rec.ID})
+	c.checkTransition(t, appregistry.Cancelling)
+	t.rec.State = appregistry.Cancelling // in memory only: a restart sends it again
+	c.emit(Cancel{Job: t.job, Authority: t.rec.Authority, ID: t.rec.ID, Token: t.rec.Token, Before: t.endAt})
+}
+
+func (c *Core) cancelled(ev Cancelled) {
+	j, ok := c.takeJob(ev.Job, cancelJob)
+	if !ok {
+		return
+	}
+	t := c.tokens[j.token]
+	if t == nil {
+		return
+	}
+	t.job = 0
+	if ev.Err == nil || plugins.KindOf(ev.Err) == plugins.KindReplace {
+		// Unknown to the service, or past its date: the aim is reached.
+		c.remember(t, appregistry.Cancelled, "")
+		n := c.aboutToken(TokenCancelled, t)
+		n.Op = "cancel"
+		c.emit(n)
+		c.answerCommands(t, nil)
+	} else {
+		c.cancelFailed(t, ev.Err)
+	}
+	c.schedule(t)
+}
+
+// cancelFailed tries on until the token's end.
+func (c *Core) cancelFailed(t *token, err error) {
+	t.failures++
+	p := c.cfg.Policy
+	what, wait := TryFailed, p.RetryAfter(t.failures, 0, c.random)
+	if plugins.KindOf(err) == plugins.KindDenied || plugins.KindOf(err) == plugins.KindRefused {
+		what, wait = TryAlarmed, p.DeniedAfter(0)
+	}
+	t.cancelAt = c.now.Boot + wait
+	c.checkTransition(t, appregistry.CancelPending)
+	t.rec.State, t.rec.Reason = appregistry.CancelPending, err.Error()
+	c.later(t)
+	n := c.aboutToken(what, t)
+	n.Op, n.Err, n.Next = "cancel", err, c.wall(t.cancelAt)
+	c.emit(n)
+	c.answerCommands(t, err)
+}
+
+// giveUp ends a cancel that did not get through before the token's own end.
+func (c *Core) giveUp(t *token) {
+	if end := c.lastEnd(t); end != never && end > c.now.Boot {
+		t.endAt = end // it was planned by its expiry, but could be renewed by others
+		return
+	}
+	c.remember(t, appregistry.GivenUp, t.rec.Reason)
+	n := c.aboutToken(CancelGivenUp, t)
+	n.Op = "cancel"
+	c.emit(n)
+}
+
+// cancelWindow counts cancels, so that a bug or a flood of departures cannot
+// take all tokens at once.
+type cancelWindow struct {
+	since  time.Duration
+	sent   int
+	paused bool
+	timer  timer
+}
+
+const (
+	cancelsIn   = 5 * time.Minute
+	pausedCheck = time.Minute
+)
+
+// mayCancelNow counts one cancel, or says when to ask again.
+func (c *Core) mayCancelNow() (again time.Duration, ok bool) {
+	w := &c.cancels
+	if w.paused {
+		return c.now.Boot + pausedCheck, false
+	}
+	if c.now.Boot-w.since > cancelsIn {
+		w.since, w.sent = c.now.Boot, 0
+	}
+	if limit := c.cfg.Policy.CancelsAllowed(c.reg.Tokens()); w.sent >= limit {
+		w.paused = true
+		c.emit(Notify{What: CancelsPaused, Op: "cancel"})
+		return c.now.Boot + pausedCheck, false
+	}
+	w.sent++
+	return 0, true
+}
+
+func (c *Core) resumeCancels(ev ResumeCancels) {
+	if !ev.Caller.Trusted {
+		c.reply(ev.Request, Done, plugins.Refused(CodeNotAllowed, errOperatorOnly))
+		return
+	}
+	c.cancels = cancelWindow{since: c.now.Boot}
+	for _, id := range c.reg.TokenIDs() {
+		if t := c.tokens[id]; t.rec.State == appregistry.CancelPending && t.job == 0 {
+			t.cancelAt = c.now.Boot
+			c.schedule(t)
+		}
+	}
+	c.reply(ev.Request, Done, nil)
+}

@@ -1,0 +1,147 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+)
+
+// lazyFor is how long a change that may be lost waits for company.
+const lazyFor = time.Second
+
+// committer keeps the store behind memory. One commit is out at a time and holds
+// all that changed since the last, so whatever one step changes is one commit.
+type committer struct {
+	seq      uint64
+	batch    appregistry.Batch // the one that is out
+	out      bool
+	waiting  []waiter // for the next commit
+	aboard   []waiter // for the one that is out
+	failures int
+	retry    timer
+	lazy     timer
+	// header is the header record as the store has it, and the fence of every
+	// commit; next is what the first commit of this session makes of it.
+	header, next []byte
+}
+
+// waiter is what may only happen once the step that asked is durable.
+type waiter struct {
+	run func()
+	// fail is called instead where the commit failed; nil: wait for the next one.
+	fail func(error)
+}
+
+func (c *Core) afterCommit(run func()) {
+	c.commit.waiting = append(c.commit.waiting, waiter{run: run})
+}
+
+// flush sends what changed, or, where nothing did, lets go on what waits.
+func (c *Core) flush() {
+	k := &c.commit
+	for !k.out && !k.retry.isSet() && c.taken == nil {
+		if !c.reg.Dirty() && k.next == nil {
+			if len(k.waiting) == 0 {
+				return
+			}
+			run := k.waiting
+			k.waiting = nil
+			for _, w := range run {
+				w.run()
+			}
+			continue
+		}
+		c.sendCommit()
+	}
+}
+
+func (c *Core) sendCommit() {
+	k := &c.commit
+	c.writeLazy()
+	batch, err := c.reg.TakeBatch()
+	if err != nil {
+		panic("core: " + err.Error()) // records are plain values
+	}
+	if k.next != nil {
+		batch.Put = append(batch.Put, appregistry.Record{Key: []byte(headerKey), Value: k.next})
+	}
+	batch.Fence = &appregistry.Fence{Key: []byte(headerKey), Want: k.header}
+	k.seq++
+	k.batch, k.out = batch, true
+	k.aboard, k.waiting = append(k.aboard, k.waiting...), nil
+	c.emit(Commit{Seq: k.seq, Batch: batch})
+}
+
+func (c *Core) committed(ev Committed) {
+	k := &c.commit
+	if !k.out || ev.Seq != k.seq {
+		return
+	}
+	k.out = false
+	aboard := k.aboard
+	k.aboard = nil
+	switch {
+	case ev.Err == nil:
+		k.failures = 0
+		if k.next != nil {
+			k.header, k.next = k.next, nil
+		}
+		for _, w := range aboard {
+			w.run()
+		}
+	case errors.Is(ev.Err, appregistry.ErrFenced):
+		c.stop(ev.Err)
+	default:
+		c.commitFailed(aboard, ev.Err)
+	}
+	k.batch = appregistry.Batch{}
+}
+
+// commitFailed keeps memory as it is, but for what nobody was promised yet.
+func (c *Core) commitFailed(aboard []waiter, err error) {
+	k := &c.commit
+	c.reg.Redo(k.batch)
+	k.failures++
+	at := c.now.Boot + min(leastWait<<min(k.failures-1, 10), 30*time.Second)
+	c.emit(Notify{What: StoreFailed, Op: "store", Err: err, Next: c.wall(at)})
+	c.set(&k.retry, coreTimer, commitRetry, at)
+	for _, w := range aboard {
+		if w.fail != nil {
+			w.fail(err)
+			continue
+		}
+		k.aboard = append(k.aboard, w)
+	}
+}
+
+// stop ends all acting: another writer has the store.
+func (c *Core) stop(err error) {
+	c.taken = fmt.Errorf("commit: %w", err)
+	c.emit(Notify{What: StoreTaken, Op: "store", Err: err})
+	for _, a := range c.apps {
+		c.answer(a, c.taken)
+	}
+	for _, t := range c.tokens {
+		c.answerCommands(t, c.taken)
+	}
+}
+
+// later marks a change that may be lost: it is written with the next commit, or
+// within lazyFor.
+func (c *Core) later(t *token) {
+	c.lazy[t.rec.ID] = struct{}{}
+	if !c.commit.lazy.isSet() {
+		c.set(&c.commit.lazy, coreTimer, lazyFlush, c.now.Boot+lazyFor)
+	}
+}
+
+func (c *Core) writeLazy() {
+	for id := range c.lazy {
+		if t := c.tokens[id]; t != nil {
+			c.reg.PutToken(t.rec)
+		}
+	}
+	clear(c.lazy)
+}

@@ -1,0 +1,346 @@
+package core
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/plugins"
+)
+
+// app is what the engine knows of an application besides its record. Times are
+// boot times.
+type app struct {
+	rec     *appregistry.AppRecord
+	timer   timer
+	stageAt time.Duration
+	leaveAt time.Duration // when its linger or lease is over
+
+	durable  bool
+	restored bool // from the store: it is not rejected any more
+	open     int  // gates of its first set that are still shut
+	missing  map[appregistry.Authority]string
+	waiting  []Request // registrations to be answered when it is ready
+
+	round    *round // the generation on its way
+	changed  bool   // since the round began
+	force    bool   // stage again, though nothing changed: a target was ahead
+	failures int
+}
+
+// round is one generation on its way to all targets of an application.
+type round struct {
+	set    appregistry.Set
+	made   assembled
+	left   []int       // targets that do not have it yet
+	out    map[Job]int // stagings that are out, with their targets
+	behind *appregistry.Behind
+}
+
+// assembled is an application's credentials as they are now.
+type assembled struct {
+	creds  plugins.Credentials
+	digest []byte
+	tokens []appregistry.TokenID
+}
+
+// assemble gathers what an application should hold: what it brought, and over it
+// what was obtained. A token past its end, without a way back, is left out.
+func (c *Core) assemble(rec *appregistry.AppRecord) assembled {
+	m := assembled{creds: plugins.Credentials{Tokens: map[string]plugins.Token{}, Secrets: maps.Clone(rec.App.Credentials.Secrets)}}
+	ids := map[string]appregistry.TokenID{}
+	for _, h := range rec.Holdings {
+		t := c.reg.Resolve(h)
+		if t == nil || leaving(t.State) || ended(t.State) || c.over(t) {
+			continue
+		}
+		tok := t.Token
+		if h.Service != "" {
+			tok.Kind, tok.Service = h.Kind, h.Service
+		}
+		m.creds.Tokens[h.Alias] = tok
+		ids[h.Alias] = t.ID
+	}
+	h := sha256.New()
+	for _, alias := range slices.Sorted(maps.Keys(ids)) {
+		m.tokens = append(m.tokens, ids[alias])
+		tok := m.creds.Tokens[alias]
+		fmt.Fprintf(h, "%q %d %q %q\n", alias, ids[alias], tok.Kind, tok.Service)
+	}
+	for _, alias := range slices.Sorted(maps.Keys(m.creds.Secrets)) {
+		fmt.Fprintf(h, "%q %d ", alias, len(m.creds.Secrets[alias]))
+		h.Write(m.creds.Secrets[alias])
+	}
+	m.digest = h.Sum(nil)
+	slices.Sort(m.tokens)
+	m.tokens = slices.Compact(m.tokens)
+	return m
+}
+
+// over reports whether a token is past its end and cannot come back.
+func (c *Core) over(t *appregistry.TokenRecord) bool {
+	return t.State == appregistry.Expired && (!t.Ours || c.clocks.boot(t.Authority, t.Max) <= c.now.Boot)
+}
+
+func (c *Core) scheduleApp(a *app) {
+	if c.apps[a.rec.Seq] == a {
+		c.set(&a.timer, appTimer, a.rec.Seq, min(a.stageAt, a.leaveAt))
+	}
+}
+
+func (c *Core) appDue(a *app) {
+	if a == nil {
+		return
+	}
+	a.timer = timer{}
+	if c.now.Boot >= a.leaveAt {
+		c.leave(a, errLeft)
+		return
+	}
+	if c.now.Boot >= a.stageAt {
+		a.stageAt = never
+		c.stage(a)
+	}
+	c.scheduleApp(a)
+}
+
+// changed plans a staging, with a short wait so that changes that come together
+// make one generation.
+func (c *Core) changed(a *app) {
+	switch {
+	case a == nil || a.open > 0 || !a.durable || a.rec.Replaces != 0:
+		return
+	case a.round != nil:
+		a.changed = true
+		return
+	}
+	wait := time.Duration(0)
+	if a.rec.Ready {
+		p := c.policyFor(a.rec)
+		wait = p.CoalesceFor(c.setRemains(a.rec.Published.Tokens))
+	}
+	a.stageAt = min(a.stageAt, c.now.Boot+wait)
+	c.scheduleApp(a)
+}
+
+// setRemains is the life left of the token that ends first; 0 where one has none.
+func (c *Core) setRemains(ids []appregistry.TokenID) time.Duration {
+	least := never
+	for _, id := range ids {
+		if t := c.tokens[id]; t != nil {
+			least = min(least, c.remains(t))
+		}
+	}
+	if least == never {
+		return 0
+	}
+	return least
+}
+
+// stage begins a generation, or goes on with the one that failed where nothing
+// is newer.
+func (c *Core) stage(a *app) {
+	made := c.assemble(a.rec)
+	if r := a.round; r != nil {
+		if len(r.out) > 0 {
+			a.changed = true
+			return
+		}
+		if !a.force && string(made.digest) == string(r.made.digest) {
+			c.sendStages(a, r)
+			return
+		}
+		a.round = nil
+	}
+	switch {
+	case made.creds.Empty():
+		if len(a.rec.Plan)+len(a.rec.Holdings) == 0 {
+			c.ready(a)
+		}
+		return // no tokens are not an update
+	case !a.force && string(made.digest) == string(a.rec.Published.Digest):
+		c.ready(a)
+		return
+	case a.rec.Generation >= appregistry.MaxGeneration:
+		c.stageFailed(a, appregistry.Target{}, plugins.Denied(errors.New("the last generation number is used up")))
+		return
+	}
+	a.force, a.changed = false, false
+	a.rec.Generation++
+	c.reg.PutApp(a.rec)
+	r := &round{made: made, set: c.setOf(a.rec, made)}
+	for i := range a.rec.App.StageTo {
+		r.left = append(r.left, i)
+	}
+	a.round = r
+	c.afterCommit(func() {
+		if c.apps[a.rec.Seq] == a && a.round == r {
+			c.sendStages(a, r)
+		}
+	})
+}
+
+func (c *Core) setOf(rec *appregistry.AppRecord, made assembled) appregistry.Set {
+	set := appregistry.Set{App: rec.App.Key(), UUID: rec.UUID, User: rec.App.User, Generation: rec.Generation,
+		Epoch: max(c.epoch, rec.EpochFloor), Credentials: made.creds}
+	update, end := never, never
+	for _, id := range made.tokens {
+		t := c.tokens[id]
+		last := c.lastEnd(t)
+		end = min(end, last)
+		update = min(update, c.successorBy(t, last))
+	}
+	if update == never {
+		update = c.now.Boot + or(c.policyFor(rec).DefaultValidity, 12*time.Hour)
+	}
+	set.NextUpdate, set.EarliestEnd = c.wall(update), c.wall(end)
+	return set
+}
+
+// successorBy is when readers may count on a token's successor: its planned
+// replacement and a fifth of what is left then.
+func (c *Core) successorBy(t *token, last time.Duration) time.Duration {
+	at := t.replaceAt
+	if at == never {
+		return last
+	}
+	if last == never {
+		return at
+	}
+	return at + (last-at)/5
+}
+
+func (c *Core) sendStages(a *app, r *round) {
+	r.out, r.behind = map[Job]int{}, nil
+	if len(r.left) == 0 {
+		c.staging(a, r)
+		return
+	}
+	for _, i := range r.left {
+		id := c.startJob(job{what: stageJob, app: a.rec.Seq, target: i})
+		r.out[id] = i
+		set := r.set
+		set.Target = a.rec.App.StageTo[i]
+		c.emit(Stage{Job: id, Set: set})
+	}
+}
+
+func (c *Core) staged(ev Staged) {
+	j, ok := c.takeJob(ev.Job, stageJob)
+	if !ok {
+		return
+	}
+	a := c.apps[j.app]
+	if a == nil || a.round == nil {
+		return
+	}
+	r := a.round
+	if _, ok := r.out[ev.Job]; !ok {
+		return
+	}
+	delete(r.out, ev.Job)
+	behind, isBehind := errors.AsType[*appregistry.Behind](ev.Err)
+	switch {
+	case ev.Err == nil:
+		r.left = slices.DeleteFunc(r.left, func(i int) bool { return i == j.target })
+	case isBehind && behind.N < appregistry.MaxGeneration && behind.Epoch < math.MaxUint32:
+		r.noteBehind(behind)
+	default:
+		c.stageFailed(a, a.rec.App.StageTo[j.target], ev.Err)
+	}
+	if len(r.out) == 0 {
+		c.staging(a, r)
+	}
+}
+
+func (r *round) noteBehind(b *appregistry.Behind) {
+	if r.behind == nil {
+		r.behind = &appregistry.Behind{}
+	}
+	r.behind.N = max(r.behind.N, b.N)
+	r.behind.Epoch = max(r.behind.Epoch, b.Epoch)
+}
+
+// staging looks at a round when nothing of it is out.
+func (c *Core) staging(a *app, r *round) {
+	switch {
+	case r.behind != nil:
+		// A target is ahead: number and epoch go beyond it, and all is staged again.
+		a.rec.Generation = max(a.rec.Generation, r.behind.N)
+		if r.behind.Epoch > r.set.Epoch {
+			a.rec.EpochFloor = r.behind.Epoch + 1
+		}
+		c.reg.PutApp(a.rec)
+		a.round, a.force = nil, true
+		c.stage(a)
+	case len(r.left) > 0: // a retry is planned
+		if a.changed {
+			a.stageAt = min(a.stageAt, c.now.Boot+leastWait)
+		}
+	default:
+		c.published(a, r)
+	}
+	c.scheduleApp(a)
+}
+
+// published: the generation is at every target. Only now may what it took the
+// place of go.
+func (c *Core) published(a *app, r *round) {
+	old := a.rec.Published.Tokens
+	a.round, a.failures, a.stageAt = nil, 0, never
+	a.rec.Published = appregistry.Published{Generation: r.set.Generation, Digest: r.made.digest, Tokens: r.made.tokens}
+	c.reg.PutApp(a.rec)
+	for _, id := range r.made.tokens {
+		if t := c.tokens[id]; t != nil && t.rec.State == appregistry.Publishing {
+			c.toLater(t, c.resting(t), t.rec.Reason)
+		}
+	}
+	c.emit(Notify{What: SetStaged, Op: "stage", Apps: []appregistry.AppKey{a.rec.App.Key()}, Generation: r.set.Generation,
+		Next: r.set.NextUpdate, Expires: r.set.EarliestEnd})
+	c.ready(a)
+	for _, id := range old {
+		if t := c.tokens[id]; t != nil && !c.reg.Referenced(id) {
+			c.release(t)
+		}
+	}
+	if a.changed {
+		c.changed(a)
+	}
+}
+
+func (c *Core) stageFailed(a *app, target appregistry.Target, err error) {
+	a.failures++
+	p := c.policyFor(a.rec)
+	remains := c.setRemains(a.rec.Published.Tokens)
+	what, wait := TryFailed, p.RetryAfter(a.failures, remains, c.random)
+	if k := plugins.KindOf(err); k == plugins.KindDenied || k == plugins.KindRefused {
+		what, wait = TryAlarmed, p.DeniedAfter(remains)
+	}
+	a.stageAt = min(a.stageAt, c.now.Boot+wait)
+	c.scheduleApp(a)
+	c.emit(Notify{What: what, Op: "stage", Apps: []appregistry.AppKey{a.rec.App.Key()}, Generation: a.rec.Generation,
+		Target: target, Err: err, Reason: err.Error(), Next: c.wall(a.stageAt)})
+}
+
+// ready answers those who wait for the application's first set.
+func (c *Core) ready(a *app) {
+	if !a.rec.Ready {
+		a.rec.Ready = true
+		c.reg.PutApp(a.rec)
+		c.emit(Notify{What: AppReady, Apps: []appregistry.AppKey{a.rec.App.Key()}, Generation: a.rec.Generation})
+	}
+	c.answer(a, nil)
+}
+
+// answer gives the last word to all registrations that wait for the application.
+func (c *Core) answer(a *app, err error) {
+	for _, r := range a.waiting {
+		c.emit(Reply{Request: r, Moment: Done, Err: err, Generation: a.rec.Generation})
+	}
+	a.waiting = nil
+}

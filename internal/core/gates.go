@@ -1,0 +1,91 @@
+package core
+
+import (
+	"slices"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/plugins"
+)
+
+// An application's first set waits for the first answer about each token that
+// it brought to be verified, and about each authority it wants tokens from. Each
+// is a gate: a list, at the token or the supply, of those who wait.
+
+// pass counts one gate of an application as open. final is the error that
+// rejects the application where it is new; an error that may pass only flags it.
+func (c *Core) pass(seq uint64, what appregistry.Authority, err error) (waitOn bool) {
+	a := c.apps[seq]
+	if a == nil || a.open == 0 {
+		return false
+	}
+	if err != nil {
+		a.missing[what] = err.Error()
+		switch kind := plugins.KindOf(err); {
+		case kind != plugins.KindRetry && kind != plugins.KindSuspect && !a.restored:
+			c.reject(a, err)
+			return false
+		case a.rec.Replaces != 0:
+			return true // what it is to replace is better than a part of it
+		}
+	}
+	a.open--
+	if a.open == 0 {
+		c.firstSet(a)
+	}
+	return false
+}
+
+func (c *Core) openTokenGates(t *token, err error) {
+	gates := t.gates
+	t.gates = nil
+	for _, seq := range gates {
+		if c.pass(seq, t.rec.Authority, err) {
+			t.gates = append(t.gates, seq)
+		}
+	}
+}
+
+func (c *Core) openSupplyGates(s *supply, err error) {
+	gates := s.gates
+	s.gates = nil
+	for seq := range s.planners {
+		if a := c.apps[seq]; err != nil {
+			a.missing[s.key.Authority] = err.Error()
+		} else {
+			delete(a.missing, s.key.Authority)
+		}
+	}
+	for _, seq := range gates {
+		if c.pass(seq, s.key.Authority, err) {
+			s.gates = append(s.gates, seq)
+		}
+	}
+}
+
+// supplyReady opens the supply's gates once every token of its last answer has
+// taken its place.
+func (c *Core) supplyReady(s *supply) {
+	if s.wanted || s.job != 0 {
+		return
+	}
+	for _, e := range c.reg.SuppliedEntries(s.key) {
+		if slices.ContainsFunc(c.reg.TokensOf(e), func(id appregistry.TokenID) bool { return c.candidate(c.tokens[id]) }) {
+			return
+		}
+	}
+	c.openSupplyGates(s, nil)
+}
+
+// moveGates lets those who wait for a token wait for its successor's supply.
+func (c *Core) moveGates(t *token) {
+	s := c.supplyFor(c.entry(t).Supply)
+	s.gates = append(s.gates, t.gates...)
+	t.gates = nil
+}
+
+// moveGatesTo opens what waits for a token that has a good successor.
+func (c *Core) moveGatesTo(old, successor *token) {
+	if successor.rec.Proof != appregistry.ProofNone {
+		c.openTokenGates(old, nil)
+	}
+}

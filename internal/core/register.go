@@ -1,0 +1,198 @@
+package core
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/plugins"
+)
+
+// Codes of refusals, stable words for programs and documents.
+const (
+	CodePasswordConflict = "password-conflict" // another password of this identifier is proved
+	CodeNotOwner         = "not-owner"         // the token speaks for somebody the caller may not act for
+	CodeNotAllowed       = "not-allowed"       // the caller may not do this
+	CodeTokenReplaced    = "token-replaced"    // the token has a successor, which goes to its owner only
+	CodeTokenCancelled   = "token-cancelled"   // the token was, or is being, cancelled
+	CodeTokenHeld        = "token-held"        // applications hold the token
+	CodeTokenUnproven    = "token-unproven"    // nothing proves the token's password
+	CodeOverlay          = "overlay"           // a setting an application may not have
+)
+
+var (
+	errOperatorOnly = errors.New("only an operator may do this")
+	errSuperseded   = errors.New("another registration took its place")
+	errLeft         = errors.New("unregistered before it was ready")
+)
+
+// mayActFor reports whether the caller may act for a user.
+func (c Caller) mayActFor(user string) bool {
+	return c.Trusted || (user != "" && (user == c.Name || slices.Contains(c.ActsFor, user)))
+}
+
+// mayBring reports whether the caller may register a token: its owner, its real
+// user, or who may act for the owner.
+func (c Caller) mayBring(id *plugins.Identity) bool {
+	return id == nil || c.mayActFor(id.User) || (id.RealShort != "" && id.RealShort == c.Name)
+}
+
+func (c *Core) register(ev Register) {
+	key := ev.App.Key()
+	if err := c.checkCaller(ev); err != nil {
+		c.reply(ev.Request, Done, err)
+		return
+	}
+	content := appregistry.ContentDigest(ev.App)
+	old := c.reg.AppByKey(key)
+	rival := c.candidateFor(key)
+	switch {
+	case rival != nil && bytes.Equal(rival.rec.Content, content):
+		c.attach(rival, ev.Request)
+		return
+	case old != nil && bytes.Equal(old.Content, content):
+		if rival != nil {
+			c.leave(rival, errSuperseded)
+		}
+		c.stay(c.apps[old.Seq])
+		c.attach(c.apps[old.Seq], ev.Request)
+		return
+	}
+	if err := c.checkBrought(ev); err != nil {
+		c.reply(ev.Request, Done, fmt.Errorf("register %s: %w", key, err))
+		return
+	}
+	if rival != nil {
+		c.leave(rival, errSuperseded)
+	}
+	c.admit(ev, content, old)
+}
+
+func (c *Core) checkCaller(ev Register) error {
+	key := ev.App.Key()
+	switch {
+	case !ev.Caller.Trusted && ev.App.Owner != ev.Caller.Name:
+		return plugins.Refused(CodeNotAllowed, fmt.Errorf("register %s: the owner is the caller", key))
+	case !ev.Caller.mayActFor(ev.App.User):
+		return plugins.Refused(CodeNotAllowed, fmt.Errorf("register %s: the caller may not act for user %q", key, ev.App.User))
+	}
+	if err := appregistry.ValidateOverlay(ev.App.Overlay); err != nil {
+		return plugins.Refused(CodeOverlay, fmt.Errorf("register %s: %w", key, err))
+	}
+	if name := ev.App.Overlay["policy"]; name != "" {
+		if _, ok := c.namedPolicy(name); !ok {
+			return plugins.Refused(CodeOverlay, fmt.Errorf("register %s: no policy is called %q", key, name))
+		}
+	}
+	return nil
+}
+
+func (c *Core) namedPolicy(name string) (Policy, bool) {
+	if p, ok := c.cfg.Policies[name]; ok {
+		return p, true
+	}
+	return Preset(name)
+}
+
+// policyFor is the policy for an application's own tokens.
+func (c *Core) policyFor(rec *appregistry.AppRecord) Policy {
+	p := c.cfg.Policy
+	if rec == nil {
+		return p
+	}
+	if name := rec.App.Overlay["policy"]; name != "" {
+		if named, ok := c.namedPolicy(name); ok {
+			p = named
+		}
+	}
+	if ratio, err := strconv.ParseFloat(rec.App.Overlay["renewal.ratio"], 64); err == nil {
+		p.Ratio = ratio
+	}
+	p.MinLead = or(rec.App.Duration("renewal.min-lead"), p.MinLead)
+	return p
+}
+
+// candidateFor is the registration that waits to replace what is under key.
+func (c *Core) candidateFor(key appregistry.AppKey) *app {
+	if seq, ok := c.rivals[key]; ok {
+		return c.apps[seq]
+	}
+	return nil
+}
+
+// attach answers a registration that changes nothing like the one before it.
+func (c *Core) attach(a *app, r Request) {
+	c.commit.waiting = append(c.commit.waiting, waiter{
+		run: func() {
+			c.reply(r, Acknowledged, nil)
+			switch {
+			case c.apps[a.rec.Seq] != a:
+				c.reply(r, Done, errLeft)
+			case a.rec.Ready && a.rec.Replaces == 0:
+				c.emit(Reply{Request: r, Moment: Done, Generation: a.rec.Generation})
+			default:
+				a.waiting = append(a.waiting, r)
+			}
+		},
+		fail: func(err error) { c.reply(r, Done, fmt.Errorf("register %s: %w", a.rec.App.Key(), err)) },
+	})
+}
+
+// checkBrought looks at all that the application brings before anything changes.
+func (c *Core) checkBrought(ev Register) error {
+	for _, alias := range slices.Sorted(maps.Keys(ev.App.Credentials.Tokens)) {
+		tok, b := ev.App.Credentials.Tokens[alias], ev.Brought[alias]
+		if !ev.Caller.mayBring(b.Identity) {
+			return plugins.Refused(CodeNotOwner, fmt.Errorf("%s speaks for %q", tok, b.Identity.User))
+		}
+		if err := c.checkKnown(ev, tok, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkKnown compares a brought token with what we know of its identifier.
+func (c *Core) checkKnown(ev Register, tok plugins.Token, b Brought) error {
+	key, name := appregistry.TokenKeys(b.Authority, tok)
+	if known := c.reg.TokenByKey(key); known != nil {
+		switch known.State {
+		case appregistry.Cancelled, appregistry.GivenUp, appregistry.Cancelling:
+			return plugins.Refused(CodeTokenCancelled, fmt.Errorf("%s: it is %s", tok, known.State))
+		}
+		e := c.reg.Entry(known.Entry)
+		retired := e != nil && e.Current > known.ID && !ended(known.State) && !leaving(known.State)
+		if retired && over(c.reg.Token(e.Current)) {
+			return plugins.Refused(CodeTokenCancelled, fmt.Errorf("%s: its successor is", tok))
+		}
+		if retired && (b.Identity == nil || !ev.Caller.mayActFor(b.Identity.User) || lent(ev.App, b)) {
+			return plugins.Refused(CodeTokenReplaced, fmt.Errorf("%s has a successor", tok))
+		}
+		return nil
+	}
+	for _, id := range c.reg.TokensByName(name) {
+		if t := c.reg.Token(id); t.Proof != appregistry.ProofNone && !b.Authority.IsZero() {
+			err := plugins.Refused(CodePasswordConflict, fmt.Errorf("%s: another password of it is proved", tok))
+			n := c.aboutToken(TryAlarmed, c.tokens[id])
+			n.Op, n.Err, n.Reason = "register", err, CodePasswordConflict
+			n.Apps = append([]appregistry.AppKey{ev.App.Key()}, n.Apps...)
+			c.emit(n)
+			return err
+		}
+	}
+	return nil
+}
+
+func over(t *appregistry.TokenRecord) bool {
+	return t == nil || ended(t.State) || leaving(t.State)
+}
+
+// lent reports whether the application runs as somebody else than the token's
+// owner, or nobody can tell.
+func lent(a appregistry.App, b Brought) bool {
+	return b.Identity == nil || b.Identity.User == "" || b.Identity.User != a.User
+}

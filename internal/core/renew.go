@@ -1,0 +1,269 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/plugins"
+)
+
+// patience is how many answers without sense a token may give before its
+// successor is obtained.
+const patience = 3
+
+// renew sends a renewal, unless a call about the token is out already.
+func (c *Core) renew(t *token) {
+	t.renewAt = never
+	if t.job != 0 {
+		return
+	}
+	t.job = c.startJob(job{what: renewJob, token: t.rec.ID})
+	c.toLater(t, appregistry.Renewing, t.rec.Reason)
+	c.emit(Renew{Job: t.job, Authority: t.rec.Authority, ID: t.rec.ID, Token: t.rec.Token, Before: t.endAt, Timeout: c.timeoutOf(t)})
+}
+
+func (c *Core) timeoutOf(t *token) time.Duration {
+	for _, seq := range c.reg.Holders(t.rec.Entry) {
+		return c.reg.App(seq).App.Duration("call-timeout")
+	}
+	return 0
+}
+
+func (c *Core) renewed(ev Renewed) {
+	j, ok := c.takeJob(ev.Job, renewJob)
+	if !ok {
+		return
+	}
+	t := c.tokens[j.token]
+	if t == nil {
+		return
+	}
+	t.job = 0
+	err := ev.Err
+	if err == nil {
+		err = c.extend(t, ev.Expires)
+	}
+	switch {
+	case err == nil:
+		c.renewalWorked(t)
+	case leaving(t.rec.State) || ended(t.rec.State):
+		// Nobody needs it any more: how the renewal went does not matter.
+	default:
+		c.renewalFailed(t, err)
+	}
+	if !leaving(t.rec.State) {
+		c.answerCommands(t, err)
+	} else if t.cancelAt == never {
+		t.cancelAt = c.now.Boot // it waited for this answer
+	}
+	c.schedule(t)
+}
+
+// extend takes the service's new date for a token, or says why it makes no sense.
+func (c *Core) extend(t *token, expires time.Time) error {
+	r := t.rec
+	atMax := !r.Max.IsZero() && !expires.Before(r.Max)
+	c.clocks.issuedBefore(r.Authority, c.provedIssue(t), c.now.Boot)
+	remains := c.clocks.boot(r.Authority, expires) - c.now.Boot
+	if expires.IsZero() || (remains < leastWait && !atMax) {
+		return plugins.Suspect(fmt.Errorf("renew %s: the answer %s is not in the future", r.Token, expires.UTC().Format(time.RFC3339)))
+	}
+	if remains > suspectMost {
+		expires = c.clocks.date(r.Authority, c.now.Boot+suspectMost)
+	}
+	if atMax {
+		expires = r.Max
+	}
+	// An expiry that stands still while time went on has reached what the
+	// service allows, told or not.
+	stood := !r.Expires.IsZero() && !expires.After(r.Expires) && c.now.Boot-t.renewedAt > remains/20
+	t.fixed = atMax || (stood && c.obtainable(t))
+	r.Expires = expires
+	r.Skew = c.clocks.skew(r.Authority)
+	return nil
+}
+
+// provedIssue is the token's issue date, once its password shows that nobody
+// made up its identifier.
+func (c *Core) provedIssue(t *token) time.Time {
+	if t.rec.Proof == appregistry.ProofNone {
+		return time.Time{}
+	}
+	return t.rec.Issued
+}
+
+func (c *Core) renewalWorked(t *token) {
+	t.failures, t.doubt, t.renewedAt = 0, doubt{}, c.now.Boot
+	t.rec.Proof, t.rec.ProvedAt = max(t.rec.Proof, appregistry.ProofRenewed), c.clocks.date(t.rec.Authority, c.now.Boot)
+	c.later(t)
+	if leaving(t.rec.State) || ended(t.rec.State) {
+		return
+	}
+	c.settleContest(t)
+	if c.candidate(t) {
+		c.promote(t)
+	} else {
+		c.toLater(t, c.resting(t), "")
+		c.plan(t)
+	}
+	n := c.aboutToken(TokenRenewed, t)
+	n.Op, n.Next = "renew", c.wall(t.next())
+	c.emit(n)
+	c.openTokenGates(t, nil)
+}
+
+// settleContest ends the contest of several passwords for one identifier: the
+// one that renewed is the right one.
+func (c *Core) settleContest(winner *token) {
+	for _, id := range c.reg.TokensByName(winner.rec.Name) {
+		t := c.tokens[id]
+		if t == winner || t.rec.Proof != appregistry.ProofNone || ended(t.rec.State) || leaving(t.rec.State) {
+			continue
+		}
+		c.denied(t, plugins.Refused(CodePasswordConflict, fmt.Errorf("renew %s: another password of it is proved", t.rec.Token)))
+		c.schedule(t)
+	}
+}
+
+// renewalFailed goes by the kind of the error. No kind drops the token.
+func (c *Core) renewalFailed(t *token, err error) {
+	kind := plugins.KindOf(err)
+	switch kind {
+	case plugins.KindReplace, plugins.KindDenied:
+		if wait, believed := c.believe(&t.doubt, kind, err, c.remains(t)); !believed {
+			c.retryRenew(t, appregistry.Suspect, "not confirmed yet: "+err.Error(), err, wait)
+			return
+		}
+	default:
+		t.doubt = doubt{}
+	}
+	switch kind {
+	case plugins.KindReplace:
+		c.dead(t, err)
+	case plugins.KindDenied:
+		c.denied(t, err)
+	case plugins.KindRefused:
+		c.notRenewable(t, err)
+	case plugins.KindSuspect:
+		c.tryAgain(t, appregistry.Suspect, err)
+		if t.failures >= patience && c.obtainable(t) {
+			c.replace(t, "its service's answers make no sense")
+		}
+	default:
+		c.tryAgain(t, c.resting(t), err)
+	}
+}
+
+// believe applies the rule of belief: a terminal answer counts where it came
+// protected, or was given twice, far enough apart. Else it says how long to wait
+// before asking again.
+func (c *Core) believe(d *doubt, kind plugins.Kind, err error, remains time.Duration) (wait time.Duration, believed bool) {
+	if e, ok := errors.AsType[*plugins.Error](err); ok && e.Protected {
+		*d = doubt{}
+		return 0, true
+	}
+	if !d.is || d.kind != kind {
+		*d = doubt{is: true, kind: kind, since: c.now.Boot, wait: c.cfg.Policy.ConfirmAfter(remains)}
+		return d.wait, false
+	}
+	if passed := c.now.Boot - d.since; passed < d.wait {
+		return d.wait - passed, false
+	}
+	// The doubt stays: a third answer of the same kind needs no fourth.
+	return 0, true
+}
+
+// tryAgain plans the next renewal after a failure that may pass.
+func (c *Core) tryAgain(t *token, state appregistry.State, err error) {
+	t.failures++
+	wait := c.policyOf(t).RetryAfter(t.failures, c.remains(t), c.random)
+	if e, ok := errors.AsType[*plugins.Error](err); ok {
+		wait = max(wait, min(e.RetryAfter, max(leastWait, c.remains(t)/3)))
+	}
+	c.retryRenew(t, state, err.Error(), err, wait)
+	c.afterFirstTry(t, err)
+}
+
+// afterFirstTry lets go on what waited for a first answer that is not a denial.
+func (c *Core) afterFirstTry(t *token, err error) {
+	if c.candidate(t) {
+		// It was handed out a moment ago, so it is good; only its expiry is not known.
+		c.promote(t)
+	}
+	c.openTokenGates(t, err)
+}
+
+func (c *Core) retryRenew(t *token, state appregistry.State, reason string, err error, wait time.Duration) {
+	t.renewAt = c.now.Boot + wait
+	c.judgeEnd(t)
+	if t.rec.State == appregistry.Expired {
+		state = appregistry.Expired
+	}
+	c.toLater(t, state, reason)
+	n := c.aboutToken(TryFailed, t)
+	n.Op, n.Err, n.Next = "renew", err, c.wall(t.renewAt)
+	c.emit(n)
+}
+
+// dead: the service will never extend this token again.
+func (c *Core) dead(t *token, err error) {
+	if c.candidate(t) {
+		s := c.supplyFor(c.entry(t).Supply)
+		c.forget(t)
+		c.supplyFailed(s, err)
+		return
+	}
+	if c.obtainable(t) {
+		t.fixed, t.renewAt = true, never
+		c.judgeEnd(t)
+		c.replace(t, err.Error())
+		c.moveGates(t)
+		return
+	}
+	t.failures++
+	c.retryRenew(t, appregistry.Suspect, err.Error(), err, c.cfg.Policy.DeniedAfter(c.remains(t)))
+	c.openTokenGates(t, err)
+}
+
+// denied: an operator must change something. It is tried on, slowly.
+func (c *Core) denied(t *token, err error) {
+	t.failures++
+	t.renewAt = c.now.Boot + c.cfg.Policy.DeniedAfter(c.remains(t))
+	c.judgeEnd(t)
+	c.toLater(t, appregistry.Denied, err.Error())
+	n := c.aboutToken(TryAlarmed, t)
+	n.Op, n.Err, n.Next = "renew", err, c.wall(t.renewAt)
+	c.emit(n)
+	if c.obtainable(t) && t.rec.Proof != appregistry.ProofNone {
+		c.want(c.entry(t).Supply)
+	}
+	if c.candidate(t) {
+		c.promote(t)
+	}
+	c.openTokenGates(t, err)
+}
+
+// notRenewable: our own side says that there is nothing to renew.
+func (c *Core) notRenewable(t *token, err error) {
+	t.fixed = true
+	if c.candidate(t) {
+		c.promote(t)
+	} else {
+		c.toLater(t, c.resting(t), err.Error())
+		c.plan(t)
+	}
+	c.openTokenGates(t, err)
+}
+
+// toLater is a transition whose record may be written behind.
+func (c *Core) toLater(t *token, to appregistry.State, reason string) {
+	if ended(to) || leaving(to) {
+		c.transition(t, to, reason)
+		return
+	}
+	c.checkTransition(t, to)
+	t.rec.State, t.rec.Reason = to, reason
+	c.later(t)
+}

@@ -1,0 +1,188 @@
+package core
+
+import (
+	"github.com/tokenwheel/tokenwheel/appregistry"
+)
+
+// replace asks for a successor. The token goes on being renewed meanwhile.
+func (c *Core) replace(t *token, reason string) {
+	if !c.obtainable(t) {
+		return
+	}
+	if t.rec.State != appregistry.Expired {
+		c.toLater(t, appregistry.Replacing, reason)
+	}
+	c.want(c.entry(t).Supply)
+}
+
+// place records a token that was obtained. It takes its place at once where its
+// expiry is known; else one renewal, sent when the record is durable, teaches it.
+func (c *Core) place(s *supply, g Grant) {
+	key, name := appregistry.TokenKeys(s.key.Authority, g.Token)
+	if known := c.reg.TokenByKey(key); known != nil {
+		c.join(s, known, g)
+		return
+	}
+	t := c.addToken(c.tokenOf(s, g, key, name))
+	t.rec.Entry = c.slot(s, g.Alias)
+	c.reg.PutToken(t.rec)
+	c.plan(t)
+	n := c.aboutToken(TokenObtained, t)
+	n.Op = "obtain"
+	c.emit(n)
+	if !g.Expires.IsZero() || !c.renewable(t, c.policyFor(c.sponsor(s))) {
+		c.promote(t)
+		return
+	}
+	c.toLater(t, appregistry.Proving, "its expiry is to be learnt")
+	t.renewAt = never
+	c.afterCommit(func() {
+		if c.tokens[t.rec.ID] == t && c.candidate(t) {
+			c.renew(t)
+		}
+		c.schedule(t)
+	})
+}
+
+func (c *Core) tokenOf(s *supply, g Grant, key, name [32]byte) *appregistry.TokenRecord {
+	rec := &appregistry.TokenRecord{
+		ID: appregistry.TokenID(c.reg.NewID()), Authority: s.key.Authority, Token: g.Token,
+		Fingerprint: g.Token.Fingerprint(), Key: key, Name: name, State: appregistry.New,
+		Proof: appregistry.ProofObtained, ProvedAt: c.clocks.date(s.key.Authority, c.now.Boot),
+		Obtained: true, Owner: s.key.User, Ours: true, Issued: issued(g), Expires: g.Expires, Max: g.Max,
+		Skew: c.clocks.skew(s.key.Authority),
+	}
+	if g.Identity != nil {
+		rec.Ours = g.Identity.Ours
+		if rec.Max.IsZero() {
+			rec.Max = g.Identity.Max
+		}
+	}
+	if rec.Issued.IsZero() {
+		rec.Issued = c.clocks.date(s.key.Authority, c.now.Boot)
+	}
+	return rec
+}
+
+// slot is the entry that an alias of the supply fills.
+func (c *Core) slot(s *supply, alias string) appregistry.EntryID {
+	if id, ok := c.reg.SuppliedEntries(s.key)[alias]; ok {
+		return id
+	}
+	e := &appregistry.EntryRecord{ID: appregistry.EntryID(c.reg.NewID()), Authority: s.key.Authority, Supply: s.key, Alias: alias}
+	c.reg.PutEntry(e)
+	return e.ID
+}
+
+// join takes an answer that names a token we have: from an entry of another
+// supply it is shared, from our own it was only extended.
+func (c *Core) join(s *supply, known *appregistry.TokenRecord, g Grant) {
+	t, e := c.tokens[known.ID], c.reg.Entry(known.Entry)
+	if !g.Expires.IsZero() {
+		known.Expires = g.Expires
+	}
+	c.plan(t)
+	c.toLater(t, c.resting(t), "")
+	c.schedule(t)
+	c.hold(s, e, g.Alias)
+}
+
+// promote makes an obtained token its entry's current one, in one commit with
+// the retirement of the one before. Only when that is durable is it handed on.
+func (c *Core) promote(t *token) {
+	e := c.entry(t)
+	old := c.tokens[e.Current]
+	s := c.supplyFor(e.Supply)
+	e.Current = t.rec.ID
+	c.reg.PutEntry(e)
+	c.hold(s, e, e.Alias)
+	c.markKeep(t)
+	c.transition(t, c.resting(t), "")
+	c.plan(t)
+	c.schedule(t)
+	if old != nil {
+		c.retire(old, t)
+	}
+	c.afterCommit(func() {
+		for _, seq := range c.reg.Holders(e.ID) {
+			c.changed(c.apps[seq])
+		}
+		if old != nil && c.tokens[old.rec.ID] == old {
+			c.release(old)
+		}
+		if !c.reg.Referenced(t.rec.ID) && c.tokens[t.rec.ID] == t {
+			c.release(t)
+		}
+	})
+	c.supplyReady(s)
+}
+
+// retire ends a token's time as the current one. It is renewed on while anybody
+// still has it.
+func (c *Core) retire(old, successor *token) {
+	old.replaceAt = never
+	if old.rec.State != appregistry.Renewing && old.rec.State != appregistry.Expired {
+		c.transition(old, appregistry.Retiring, "replaced")
+	}
+	c.moveGatesTo(old, successor)
+	c.schedule(old)
+	n := c.aboutToken(TokenReplaced, old)
+	n.Reason = "by token " + successor.rec.Fingerprint
+	c.emit(n)
+}
+
+// hold gives all applications that plan the supply their hold on an entry of it.
+func (c *Core) hold(s *supply, e *appregistry.EntryRecord, alias string) {
+	for seq := range s.planners {
+		rec := c.reg.App(seq)
+		has := false
+		for _, h := range rec.Holdings {
+			has = has || (h.Entry == e.ID && h.Token == 0)
+		}
+		if !has {
+			rec.Holdings = append(rec.Holdings, appregistry.Holding{Alias: alias, Entry: e.ID})
+			c.reg.PutApp(rec)
+		}
+	}
+	if t := c.tokens[e.Current]; t != nil {
+		c.markKeep(t)
+	}
+}
+
+// markKeep sets the token's keep bit where a holder did not ask for cancel. It
+// is never cleared: who left first must not be forgotten.
+func (c *Core) markKeep(t *token) {
+	if t.rec.Keep {
+		return
+	}
+	for _, seq := range c.reg.Holders(t.rec.Entry) {
+		rec := c.reg.App(seq)
+		for _, h := range rec.Holdings {
+			if h.Entry == t.rec.Entry && c.reg.Resolve(h) == t.rec && !rec.App.Ending().AsksCancel(h, t.rec.ID) {
+				t.rec.Keep = true
+				c.reg.PutToken(t.rec)
+				return
+			}
+		}
+	}
+}
+
+// discard deals with tokens that arrive after everybody who wanted them left:
+// they are cancelled, or, where that is not wished, told of and left alone.
+func (c *Core) discard(s *supply, grants []Grant, keep bool) {
+	for _, g := range grants {
+		key, name := appregistry.TokenKeys(s.key.Authority, g.Token)
+		if c.reg.TokenByKey(key) != nil || len(g.Token.Identifier) == 0 {
+			continue
+		}
+		t := c.addToken(c.tokenOf(s, g, key, name))
+		t.rec.Keep = keep
+		c.reg.PutToken(t.rec)
+		c.plan(t)
+		n := c.aboutToken(GrantOrphaned, t)
+		n.Op = "obtain"
+		c.emit(n)
+		c.letGo(t)
+		c.schedule(t)
+	}
+}

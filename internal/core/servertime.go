@@ -1,0 +1,67 @@
+package core
+
+import (
+	"math"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+)
+
+// Deadlines are boot times. A date of a service becomes one through what we know
+// of that service's clock; our wall clock stands in until something is known,
+// read once at the start, so that stepping it later moves nothing.
+
+// never is a boot time that does not come.
+const never = time.Duration(math.MaxInt64)
+
+// farthest bounds how far away a date may be, so that sums cannot overflow.
+const farthest = 100 * 365 * 24 * time.Hour
+
+// clocks holds, for each authority, its date at boot time 0.
+type clocks struct {
+	wall     time.Time // ours at boot time 0, as of the start
+	measured map[appregistry.Authority]time.Time
+}
+
+func (k *clocks) origin(a appregistry.Authority) time.Time {
+	if o, ok := k.measured[a]; ok {
+		return o
+	}
+	return k.wall
+}
+
+// date is what the authority's clock shows at a boot time.
+func (k *clocks) date(a appregistry.Authority, boot time.Duration) time.Time {
+	return k.origin(a).Add(boot)
+}
+
+// boot is when the authority's clock shows the date; never for the zero date.
+func (k *clocks) boot(a appregistry.Authority, date time.Time) time.Duration {
+	if date.IsZero() {
+		return never
+	}
+	return min(max(date.Sub(k.origin(a)), -farthest), farthest)
+}
+
+// issuedBetween learns from a token that the authority dated issued while our
+// call ran. Of what is possible the later clock is taken, which leaves tokens
+// less to live.
+func (k *clocks) issuedBetween(a appregistry.Authority, issued time.Time, sent, received time.Duration) {
+	late, early := issued.Add(-sent), issued.Add(-received)
+	if o := k.origin(a); o.Before(early) || o.After(late) {
+		k.measured[a] = late
+	}
+}
+
+// issuedBefore learns from a token of proved identifier that it was issued
+// before now.
+func (k *clocks) issuedBefore(a appregistry.Authority, issued time.Time, now time.Duration) {
+	if o := issued.Add(-now); !issued.IsZero() && o.After(k.origin(a)) {
+		k.measured[a] = o
+	}
+}
+
+// skew is how far the authority's clock is ahead of our wall clock at the start.
+func (k *clocks) skew(a appregistry.Authority) time.Duration {
+	return k.origin(a).Sub(k.wall)
+}

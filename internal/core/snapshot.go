@@ -1,0 +1,128 @@
+package core
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/plugins"
+)
+
+// Snapshot is what an application should hold now.
+type Snapshot struct {
+	Credentials plugins.Credentials
+	// Generation is that of the last set on its way; 0: none yet.
+	Generation uint32
+	Ready      bool
+}
+
+// AppStatus is what an operator may know of one application. It holds no secret.
+type AppStatus struct {
+	Key        appregistry.AppKey
+	User       string
+	UUID       string
+	Generation uint32
+	Ready      bool
+	Entries    map[string]appregistry.EntryID // by alias
+	// Missing says by authority why a planned token is not there.
+	Missing map[string]string
+	// NextStage is when staging is tried next, by our wall clock; zero: not planned.
+	NextStage time.Time
+}
+
+// Current is what the application should hold now. The credentials' maps are the
+// caller's, their bytes are shared and not to be changed. The error is
+// appregistry.ErrNotFound where there is no such application.
+func (c *Core) Current(key appregistry.AppKey) (Snapshot, error) {
+	rec := c.reg.AppByKey(key)
+	if rec == nil {
+		return Snapshot{}, appregistry.ErrNotFound
+	}
+	s := c.assemble(rec)
+	return Snapshot{Credentials: s.creds, Generation: rec.Generation, Ready: rec.Ready}, nil
+}
+
+// Entries lists all entries, in order of their ids. It holds no password.
+func (c *Core) Entries() []appregistry.Entry {
+	var entries []appregistry.Entry
+	for _, id := range c.reg.EntryIDs() {
+		entries = append(entries, c.entryView(c.reg.Entry(id)))
+	}
+	return entries
+}
+
+func (c *Core) entryView(rec *appregistry.EntryRecord) appregistry.Entry {
+	e := appregistry.Entry{ID: rec.ID, Authority: rec.Authority}
+	for _, seq := range c.reg.Holders(rec.ID) {
+		e.Holders = append(e.Holders, c.reg.App(seq).App.Key())
+	}
+	for _, id := range slices.Backward(c.reg.TokensOf(rec.ID)) {
+		e.Tokens = append(e.Tokens, c.tokenView(c.tokens[id]))
+		if id == rec.Current {
+			e.Owner = c.tokens[id].rec.Owner
+		}
+	}
+	slices.SortStableFunc(e.Tokens, func(a, b appregistry.TokenStatus) int {
+		return currentFirst(rec.Current, a.ID) - currentFirst(rec.Current, b.ID)
+	})
+	return e
+}
+
+func currentFirst(current, id appregistry.TokenID) int {
+	if id == current {
+		return 0
+	}
+	return 1
+}
+
+// Remembered lists the tokens without an entry: those on their way to be
+// cancelled and those only remembered, in order of their ids.
+func (c *Core) Remembered() []appregistry.TokenStatus {
+	var tokens []appregistry.TokenStatus
+	for _, id := range c.reg.TokenIDs() {
+		if t := c.tokens[id]; c.reg.Entry(t.rec.Entry) == nil {
+			tokens = append(tokens, c.tokenView(t))
+		}
+	}
+	return tokens
+}
+
+func (c *Core) tokenView(t *token) appregistry.TokenStatus {
+	r := t.rec
+	return appregistry.TokenStatus{
+		ID: r.ID, Fingerprint: r.Fingerprint, Kind: r.Token.Kind, Service: r.Token.Service,
+		State: r.State, Reason: r.Reason, Proof: r.Proof, Obtained: r.Obtained, Keep: r.Keep,
+		Issued: r.Issued, Expires: r.Expires, Max: r.Max, Next: c.wall(t.next()), Attempts: t.failures,
+	}
+}
+
+// Apps lists all applications, in order of registration. One that is to replace
+// another under the same key is not in it before it does.
+func (c *Core) Apps() []AppStatus {
+	var apps []AppStatus
+	for _, seq := range c.reg.AppSeqs() {
+		a := c.apps[seq]
+		if a.rec.Replaces != 0 {
+			continue
+		}
+		s := AppStatus{Key: a.rec.App.Key(), User: a.rec.App.User, UUID: a.rec.UUID,
+			Generation: a.rec.Generation, Ready: a.rec.Ready,
+			Entries: map[string]appregistry.EntryID{}, Missing: map[string]string{}, NextStage: c.wall(a.stageAt)}
+		for _, h := range a.rec.Holdings {
+			s.Entries[h.Alias] = h.Entry
+		}
+		for authority, why := range a.missing {
+			s.Missing[authority.String()] = why
+		}
+		apps = append(apps, s)
+	}
+	return apps
+}
+
+// wall is our own wall clock's date at a boot time, for people to read.
+func (c *Core) wall(at time.Duration) time.Time {
+	if at == never {
+		return time.Time{}
+	}
+	return c.now.Wall.Add(at - c.now.Boot)
+}

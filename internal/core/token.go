@@ -1,0 +1,264 @@
+package core
+
+import (
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/plugins"
+)
+
+// token is what the engine knows of a token besides its record. All times are
+// boot times.
+type token struct {
+	rec   *appregistry.TokenRecord
+	timer timer
+	job   Job // a renewal or a cancel that is out; 0: none
+
+	renewAt   time.Duration
+	replaceAt time.Duration
+	endAt     time.Duration // of its life; of being remembered, where it is only that
+	releaseAt time.Duration // when its grace is over
+	cancelAt  time.Duration
+
+	failures  int
+	doubt     doubt
+	fixed     bool          // renewing does not extend it any more
+	renewedAt time.Duration // the last success
+	gates     []uint64      // applications whose first set waits for its first answer
+	asked     []Request     // operators waiting for the next answer
+	forced    bool          // an operator wants it cancelled, holders or not
+}
+
+// doubt is a terminal answer that awaits its confirmation.
+type doubt struct {
+	is    bool
+	kind  plugins.Kind
+	since time.Duration
+	wait  time.Duration
+}
+
+// next is when something will be done about the token; never where nothing is.
+func (t *token) next() time.Duration {
+	switch {
+	case ended(t.rec.State):
+		return t.endAt
+	case leaving(t.rec.State):
+		return min(t.cancelAt, t.endAt)
+	}
+	return min(t.renewAt, t.replaceAt, t.endAt, t.releaseAt)
+}
+
+func (c *Core) schedule(t *token) {
+	if c.tokens[t.rec.ID] == t {
+		c.set(&t.timer, tokenTimer, uint64(t.rec.ID), t.next())
+	}
+}
+
+// addToken begins to watch a token.
+func (c *Core) addToken(rec *appregistry.TokenRecord) *token {
+	t := &token{rec: rec, renewAt: never, replaceAt: never, endAt: never, releaseAt: never, cancelAt: never}
+	c.tokens[rec.ID] = t
+	return t
+}
+
+// forget drops a token's record: nothing depends on it any more.
+func (c *Core) forget(t *token) {
+	c.set(&t.timer, tokenTimer, uint64(t.rec.ID), never)
+	delete(c.tokens, t.rec.ID)
+	c.reg.DeleteToken(t.rec.ID)
+	c.answerCommands(t, appregistry.ErrNotFound)
+}
+
+// tokenDue is called when a token's timer fires.
+func (c *Core) tokenDue(t *token) {
+	if t == nil {
+		return
+	}
+	t.timer = timer{}
+	now := c.now.Boot
+	switch {
+	case ended(t.rec.State):
+		if now >= t.endAt {
+			c.forget(t)
+		}
+	case leaving(t.rec.State):
+		if now >= t.endAt && t.job == 0 {
+			c.giveUp(t)
+		} else if now >= t.cancelAt {
+			c.sendCancel(t)
+		}
+	default:
+		c.liveDue(t, now)
+	}
+	c.schedule(t)
+}
+
+func (c *Core) liveDue(t *token, now time.Duration) {
+	if now >= t.endAt {
+		c.reachEnd(t)
+	}
+	if now >= t.releaseAt {
+		t.releaseAt = never
+		c.letGo(t)
+	}
+	if ended(t.rec.State) || leaving(t.rec.State) || c.tokens[t.rec.ID] != t {
+		return
+	}
+	if now >= t.replaceAt {
+		t.replaceAt = never
+		c.replace(t, "its max date comes near")
+	}
+	if now >= t.renewAt {
+		c.renew(t)
+	}
+}
+
+// entry is the token's entry, nil where that is gone.
+func (c *Core) entry(t *token) *appregistry.EntryRecord { return c.reg.Entry(t.rec.Entry) }
+
+// current reports whether the token is its entry's current one.
+func (c *Core) current(t *token) bool {
+	e := c.entry(t)
+	return e != nil && e.Current == t.rec.ID
+}
+
+// candidate reports whether the token was obtained for its entry and has not
+// taken its place there yet. Numbers grow, so a retiring token's is lower.
+func (c *Core) candidate(t *token) bool {
+	e := c.entry(t)
+	return e != nil && t.rec.Obtained && e.Current < t.rec.ID
+}
+
+// obtainable reports whether a successor can be got, and somebody wants it.
+func (c *Core) obtainable(t *token) bool {
+	e := c.entry(t)
+	return e != nil && e.Supply != (appregistry.Supply{}) && e.Current == t.rec.ID && c.reg.Followed(e.ID)
+}
+
+// remains is how much life the token has left; 0 where it has none or nobody knows.
+func (c *Core) remains(t *token) time.Duration {
+	if t.endAt == never {
+		return 0
+	}
+	return max(0, t.endAt-c.now.Boot)
+}
+
+// plan sets a token's times from its dates.
+func (c *Core) plan(t *token) {
+	t.renewAt, t.replaceAt = never, never
+	p := c.policyOf(t)
+	now, r := c.now.Boot, t.rec
+	t.endAt = min(c.clocks.boot(r.Authority, r.Expires), c.clocks.boot(r.Authority, r.Max))
+	if r.State == appregistry.Foreign {
+		return
+	}
+	life := t.endAt
+	if r.Expires.IsZero() {
+		// Nobody told the expiry: some default, never infinity, drives the plan.
+		life = min(t.endAt, now+or(p.DefaultValidity, 12*time.Hour))
+	}
+	if life <= now {
+		if c.renewable(t, p) {
+			// Past its end and not past its max: a service that has not swept it
+			// yet renews it. Its end is judged after the answer.
+			t.renewAt, t.endAt = now, never
+		}
+		return
+	}
+	again := now + p.RenewAfter(life-now, c.random)
+	if c.renewable(t, p) {
+		t.renewAt = again
+	}
+	if !c.obtainable(t) {
+		return
+	}
+	if t.renewAt == never {
+		t.replaceAt = again
+	}
+	if !r.Max.IsZero() {
+		lead := p.LeadBeforeMax(r.Max.Sub(r.Issued))
+		t.replaceAt = min(t.replaceAt, max(now, c.clocks.boot(r.Authority, r.Max)-lead))
+	}
+}
+
+// judgeEnd takes a token's end for what its dates say, when the renewal that
+// might have moved it did not.
+func (c *Core) judgeEnd(t *token) {
+	if t.endAt == never && t.rec.State != appregistry.Expired {
+		t.endAt = min(c.clocks.boot(t.rec.Authority, t.rec.Expires), c.clocks.boot(t.rec.Authority, t.rec.Max))
+	}
+}
+
+// renewable reports whether a renewal can extend the token.
+func (c *Core) renewable(t *token, p Policy) bool {
+	r := t.rec
+	atMax := !r.Max.IsZero() && !r.Expires.IsZero() && !r.Expires.Before(r.Max)
+	return r.Ours && !t.fixed && !atMax && !p.ReplaceOnly
+}
+
+// policyOf is the policy for a token: that of its oldest holder.
+func (c *Core) policyOf(t *token) Policy {
+	for _, seq := range c.reg.Holders(t.rec.Entry) {
+		return c.policyFor(c.reg.App(seq))
+	}
+	return c.cfg.Policy
+}
+
+// resting is the state of a token about which nothing is known to be wrong.
+func (c *Core) resting(t *token) appregistry.State {
+	switch {
+	case t.rec.Proof == appregistry.ProofNone || c.candidate(t):
+		return appregistry.Proving
+	case !c.current(t):
+		return appregistry.Retiring
+	case c.wanted(c.entry(t).Supply):
+		return appregistry.Replacing
+	case !c.reg.IsPublished(t.rec.ID):
+		return appregistry.Publishing
+	}
+	return appregistry.Live
+}
+
+// reachEnd is called when a token's life is over.
+func (c *Core) reachEnd(t *token) {
+	first := t.rec.State != appregistry.Expired
+	max := c.clocks.boot(t.rec.Authority, t.rec.Max)
+	mayReturn := t.rec.Ours && max > c.now.Boot
+	if !c.reg.Referenced(t.rec.ID) && !c.candidate(t) {
+		c.forget(t)
+		c.sweepEntry(t.rec.Entry)
+		return
+	}
+	if first {
+		what := TokenEnded
+		if c.obtainable(t) || (mayReturn && t.rec.Proof != appregistry.ProofNone) {
+			what = TokenLost
+		}
+		c.emit(c.aboutToken(what, t))
+	}
+	t.endAt = never
+	if mayReturn && max != never {
+		t.endAt = max
+	}
+	if !mayReturn {
+		t.renewAt = never
+	}
+	c.toLater(t, appregistry.Expired, "past its end")
+	if c.obtainable(t) {
+		t.replaceAt = never
+		c.want(c.entry(t).Supply)
+	}
+}
+
+// aboutToken begins a notice about a token.
+func (c *Core) aboutToken(what What, t *token) Notify {
+	n := Notify{What: what, Authority: t.rec.Authority, Token: t.rec.ID, Fingerprint: t.rec.Fingerprint,
+		Kind: t.rec.Token.Kind, Service: t.rec.Token.Service, Reason: t.rec.Reason, Expires: t.rec.Expires}
+	for _, seq := range c.reg.Holders(t.rec.Entry) {
+		if len(n.Apps) == 16 {
+			break
+		}
+		n.Apps = append(n.Apps, c.reg.App(seq).App.Key())
+	}
+	return n
+}
