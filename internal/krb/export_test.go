@@ -63,6 +63,12 @@ func (c tapped) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// Stamp gives the date of the client's next authenticator.
+func Stamp(c *Client) time.Time {
+	at, micro := c.time.stamp(0)
+	return at.Add(time.Duration(micro) * time.Microsecond)
+}
+
 // VerifyAPRep feeds an AP-REP token to an initiator that has sent its AP-REQ.
 func VerifyAPRep(i *Initiator, token []byte) error {
 	trial := *i

@@ -3,6 +3,7 @@ package krb_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -123,6 +124,11 @@ func TestB05_KeytabAheadOfOrBehindTheKDC(t *testing.T) {
 	if err := r.client(t, nil).Login(context.Background()); err != nil {
 		t.Errorf("a keytab with both versions: %v", err)
 	}
+	for _, req := range r.Requests()[len(r.Requests())-2:] {
+		if req.Error == 24 {
+			t.Error("an older key was tried before the newest")
+		}
+	}
 	if err := c.Login(context.Background()); err != nil || c.KeytabProblem() != nil {
 		t.Errorf("after the keytab was put right: %v, problem %v", err, c.KeytabProblem())
 	}
@@ -214,6 +220,41 @@ func TestT17_AnotherKDCCannotAnswerALogin(t *testing.T) {
 	}
 	if _, _, err := s.Acceptor().Step(req); !errors.Is(err, krb.ErrProtocol) {
 		t.Errorf("a repeated AP-REQ: %v", err)
+	}
+}
+
+func TestT17_RepliesToOtherRequestsAreRefused(t *testing.T) {
+	r := newRealm(t, minikdc.Config{})
+	c := r.client(t, nil)
+	var replies [][]byte
+	krb.TapReplies(c, func(b []byte) { replies = append(replies, bytes.Clone(b)) })
+	one, err := c.Initiate(context.Background(), spn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := c.Initiate(context.Background(), spn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, _, err := one.Step(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := two.Step(nil); err != nil {
+		t.Fatal(err)
+	}
+	rep, _, err := r.service(t, nil).Acceptor().Step(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, done, err := two.Step(rep); done || !errors.Is(err, krb.ErrProtocol) {
+		t.Errorf("the AP-REP of another context: done %v, %v", done, err)
+	}
+
+	asRep := append(binary.BigEndian.AppendUint32(nil, uint32(len(replies[1]))), replies[1]...)
+	replay := r.client(t, func(o *krb.Options) { o.Dial = answering(t, asRep) })
+	if err := replay.Login(context.Background()); !errors.Is(err, krb.ErrProtocol) {
+		t.Errorf("the AS-REP of an earlier login: %v", err)
 	}
 }
 

@@ -101,7 +101,7 @@ func TestNameRuleSyntax(t *testing.T) {
 		{name: "group", rules: `RULE:[1:$1](.*)s/(.*)-svc/$1/`, principal: "etl-svc@X.TEST", want: "etl"},
 		{name: "literal dollar", rules: `RULE:[1:$1](.*)s/x/\$1/`, principal: "x@X.TEST", want: "$1"},
 		{name: "newlines between", rules: "\n RULE:[2:$1]\n\tDEFAULT\n", principal: "a/b@X.TEST", want: "a"},
-		{name: "not the whole", rules: "RULE:[1:$1](ali) DEFAULT", principal: "alice@LAB.TEST", want: "alice"},
+		{name: "not the whole", rules: "RULE:[1:$1](ali)s/.*/root/ DEFAULT", principal: "alice@LAB.TEST", want: "alice"},
 		{name: "garbage after", rules: "DEFAULT rubbish", bad: true},
 		{name: "parameter too high", rules: "RULE:[1:$2]", bad: true},
 		{name: "look-ahead", rules: "RULE:[1:$1](?!x).*", bad: true},
