@@ -53,6 +53,20 @@ func TestB94_Edges(t *testing.T) {
 	}
 }
 
+// TestB94_LeastOnNewWheel: Next stays within time.Duration where the first bucket
+// begins before it.
+func TestB94_LeastOnNewWheel(t *testing.T) {
+	p := newPair()
+	p.insert(math.MinInt64)
+	p.insert(math.MinInt64 + time.Hour)
+	if err := p.check(); err != nil {
+		t.Error(err)
+	}
+	if err := p.drain(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestB94_WrapOfEachLevel sets timers around the end of each level's span, from
 // starts around that end, so that each kind of carry happens.
 func TestB94_WrapOfEachLevel(t *testing.T) {
