@@ -1,0 +1,164 @@
+package renewer
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/internal/core"
+	"github.com/tokenwheel/tokenwheel/plugins"
+)
+
+// Limits of one application. What passes them is refused, naming the limit.
+const (
+	maxTokens    = 256
+	maxSecrets   = 256
+	maxTargets   = 4
+	maxObtain    = 64
+	maxSetBytes  = 1 << 20
+	maxTextBytes = 1024
+)
+
+// registration checks an application in the caller's goroutine and finds out
+// whose the tokens are that it brought.
+func (c Client) registration(ctx context.Context, app appregistry.App) (core.Register, error) {
+	app, err := c.own(app)
+	if err != nil {
+		return core.Register{}, err
+	}
+	if err := checkApp(app, c.r.cfg); err != nil {
+		return core.Register{}, err
+	}
+	ev := core.Register{Caller: core.Caller(c.caller), App: app, UUID: randomUUID(), Brought: map[string]core.Brought{}}
+	for alias, t := range app.Credentials.Tokens {
+		if ev.Brought[alias], err = c.r.router.brought(ctx, c.caller, t); err != nil {
+			return core.Register{}, fmt.Errorf("token %q: %w", alias, err)
+		}
+	}
+	if ev.Plan, err = c.r.router.plan(ctx, app.Obtain); err != nil {
+		return core.Register{}, err
+	}
+	return ev, nil
+}
+
+// own copies what the caller may go on changing, and sets the owner.
+func (c Client) own(app appregistry.App) (appregistry.App, error) {
+	if !c.caller.Trusted {
+		if app.Owner != "" && app.Owner != c.caller.Name {
+			return app, plugins.Refused("not-owner", fmt.Errorf("%q cannot register for %q", c.caller.Name, app.Owner))
+		}
+		app.Owner = c.caller.Name
+	} else if app.Owner == "" {
+		app.Owner = c.caller.Name
+	}
+	app.Obtain = slices.Clone(app.Obtain)
+	app.StageTo = slices.Clone(app.StageTo)
+	app.Overlay = maps.Clone(app.Overlay)
+	app.Credentials = app.Credentials.Clone()
+	return app, nil
+}
+
+var userPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+
+func checkApp(app appregistry.App, c Config) error {
+	if err := app.ID.Validate(); err != nil {
+		return plugins.Refused("bad-app", err)
+	}
+	refuse := func(format string, args ...any) error {
+		return plugins.Refused("bad-app", fmt.Errorf(format, args...))
+	}
+	switch {
+	case !userPattern.MatchString(app.User):
+		return refuse("user %q: want a short name of letters, digits, '.', '_', '-', without realm or host", app.User)
+	case len(app.Obtain) == 0 && app.Credentials.Empty():
+		return refuse("it brings no token and asks for none")
+	case len(app.Obtain) > maxObtain:
+		return refuse("%d names to obtain; the limit is %d", len(app.Obtain), maxObtain)
+	case len(app.StageTo) > maxTargets:
+		return refuse("%d targets; the limit is %d", len(app.StageTo), maxTargets)
+	case len(app.StageTo) > 0 && c.Stager == nil:
+		return refuse("it has targets, and no staging is configured")
+	}
+	if err := checkCredentials(app.Credentials); err != nil {
+		return err
+	}
+	if err := appregistry.ValidateOverlay(app.Overlay); err != nil {
+		return plugins.Refused("bad-app", err)
+	}
+	for _, name := range app.Obtain {
+		if err := checkObtain(name, c.Providers); err != nil {
+			return plugins.Refused("bad-app", err)
+		}
+	}
+	for _, t := range app.StageTo {
+		if !path.IsAbs(t.Dir) || path.Clean(t.Dir) != t.Dir || t.Dir == "/" || strings.ContainsFunc(t.Dir, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return refuse("target %q: want a clean absolute path below the root", t.String())
+		}
+	}
+	return nil
+}
+
+func checkObtain(name string, providers map[string]plugins.Provider) error {
+	instance, authority, only := strings.Cut(name, ":")
+	if checkInstanceName(instance) != nil || only && authority == "" || len(name) > maxTextBytes {
+		return fmt.Errorf("obtain %q: %w", name, errObtainSyntax)
+	}
+	if _, ok := providers[instance]; !ok {
+		return fmt.Errorf("obtain %q: no provider of that name; there are %q", name, slices.Sorted(maps.Keys(providers)))
+	}
+	return nil
+}
+
+func checkCredentials(c plugins.Credentials) error {
+	refuse := func(what string, limit, got int) error {
+		return plugins.Refused("too-large", fmt.Errorf("%s: the limit is %d, got %d", what, limit, got))
+	}
+	if n := len(c.Tokens); n > maxTokens {
+		return refuse("tokens", maxTokens, n)
+	}
+	if n := len(c.Secrets); n > maxSecrets {
+		return refuse("secrets", maxSecrets, n)
+	}
+	size := 0
+	for alias, t := range c.Tokens {
+		if len(t.Identifier) == 0 || t.Kind == "" {
+			return plugins.Refused("empty-token", fmt.Errorf("token %q has no kind or no identifier", alias))
+		}
+		if n := max(len(alias), len(t.Kind), len(t.Service)); n > maxTextBytes {
+			return refuse("alias, kind or service of a token, in bytes", maxTextBytes, n)
+		}
+		size += len(alias) + len(t.Kind) + len(t.Service) + len(t.Identifier) + len(t.Password)
+	}
+	for alias, s := range c.Secrets {
+		if n := len(alias); n > maxTextBytes {
+			return refuse("alias of a secret, in bytes", maxTextBytes, n)
+		}
+		size += len(alias) + len(s)
+	}
+	if size > maxSetBytes {
+		return refuse("credentials, in bytes", maxSetBytes, size)
+	}
+	return nil
+}
+
+// randomUUID is a version 4 UUID in lower case (RFC 9562).
+func randomUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+func randomSeed() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return binary.NativeEndian.Uint64(b[:])
+}

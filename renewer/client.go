@@ -1,0 +1,202 @@
+package renewer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/internal/core"
+	"github.com/tokenwheel/tokenwheel/plugins"
+)
+
+// Caller is who asks. The zero value may do nothing for anybody.
+type Caller struct {
+	Name    string   // short user name
+	Trusted bool     // the embedding program or an operator: may act for everyone
+	ActsFor []string // users he may act for besides himself
+}
+
+func (c Caller) mayActFor(user string) bool {
+	return c.Trusted || user != "" && (user == c.Name || slices.Contains(c.ActsFor, user))
+}
+
+// sees tells whether applications of an owner are the caller's to see.
+func (c Caller) sees(owner string) bool { return c.Trusted || owner == c.Name }
+
+// Client is the renewer as one caller may use it. It is a value; all its methods
+// are safe for concurrent use, and answer [ErrNotRunning] while Run does not run.
+// What is not the caller's is answered as if it did not exist.
+type Client struct {
+	r      *Renewer
+	caller Caller
+}
+
+// As returns the renewer as c may use it.
+func (r *Renewer) As(c Caller) Client { return Client{r: r, caller: c} }
+
+// itself is the embedding program.
+func (r *Renewer) itself() Client { return r.As(Caller{Trusted: true}) }
+
+// Register admits an application and returns once its first credentials are
+// staged. The same owner and id again with equal content changes nothing; with
+// other content it replaces the application once its own first set is obtained.
+// Where ctx ends after the registration became durable, the error wraps
+// appregistry.ErrNotReady and the application stays.
+func (r *Renewer) Register(ctx context.Context, app appregistry.App) error {
+	return r.itself().Register(ctx, app)
+}
+
+// Unregister lets an application of the embedding program go. What nobody else
+// holds is cancelled as the application asked.
+func (r *Renewer) Unregister(ctx context.Context, id appregistry.AppID) error {
+	return r.itself().Unregister(ctx, appregistry.AppKey{ID: id})
+}
+
+// Current is what an application should hold now, and its generation.
+func (r *Renewer) Current(ctx context.Context, key appregistry.AppKey) (plugins.Credentials, uint32, error) {
+	return r.itself().Current(ctx, key)
+}
+
+// Entries lists all entries. They hold no password.
+func (r *Renewer) Entries(ctx context.Context) ([]appregistry.Entry, error) {
+	return r.itself().Entries(ctx)
+}
+
+// Register is as [Renewer.Register].
+func (c Client) Register(ctx context.Context, app appregistry.App) error {
+	w, err := c.admit(ctx, app)
+	if err != nil {
+		return err
+	}
+	return w.wait(ctx, core.Done)
+}
+
+// Admit is as [Client.Register], but returns as soon as the registration is
+// durable.
+func (c Client) Admit(ctx context.Context, app appregistry.App) error {
+	w, err := c.admit(ctx, app)
+	if err != nil {
+		return err
+	}
+	return w.wait(ctx, core.Acknowledged)
+}
+
+func (c Client) admit(ctx context.Context, app appregistry.App) (*waiter, error) {
+	ev, err := c.registration(ctx, app)
+	if err != nil {
+		return nil, fmt.Errorf("register %s: %w", app.Key(), err)
+	}
+	w, err := c.send(func(n core.Request) core.Event {
+		ev.Request = n
+		return ev
+	}, "register "+app.Key().String())
+	return w, err
+}
+
+// Unregister lets an application go. When it returns, the leaving is durable.
+func (c Client) Unregister(ctx context.Context, key appregistry.AppKey) error {
+	return c.request(ctx, "unregister "+key.String(), func(n core.Request) core.Event {
+		return core.Unregister{Request: n, Caller: core.Caller(c.caller), App: key}
+	})
+}
+
+// RenewToken renews a token now, whatever its plan, and returns the service's
+// answer.
+func (c Client) RenewToken(ctx context.Context, id appregistry.TokenID) error {
+	return c.request(ctx, fmt.Sprintf("renew token %d", id), func(n core.Request) core.Event {
+		return core.TokenCommand{Request: n, Caller: core.Caller(c.caller), Token: id, Verb: core.RenewNow}
+	})
+}
+
+// CancelToken ends a token now. One that is still held needs force; one whose
+// password nobody has proved is never cancelled.
+func (c Client) CancelToken(ctx context.Context, id appregistry.TokenID, force bool) error {
+	return c.request(ctx, fmt.Sprintf("cancel token %d", id), func(n core.Request) core.Event {
+		return core.TokenCommand{Request: n, Caller: core.Caller(c.caller), Token: id, Verb: core.CancelNow, Force: force}
+	})
+}
+
+// ResumeCancels lets cancels flow again after a burst of them was paused.
+func (c Client) ResumeCancels(ctx context.Context) error {
+	return c.request(ctx, "resume cancels", func(n core.Request) core.Event {
+		return core.ResumeCancels{Request: n, Caller: core.Caller(c.caller)}
+	})
+}
+
+// Current is as [Renewer.Current].
+func (c Client) Current(_ context.Context, key appregistry.AppKey) (creds plugins.Credentials, generation uint32, err error) {
+	if !c.caller.sees(key.Owner) {
+		return creds, 0, fmt.Errorf("app %s: %w", key, appregistry.ErrNotFound)
+	}
+	asked := c.ask(func(k *core.Core) {
+		var s core.Snapshot
+		if s, err = k.Current(key); err == nil {
+			creds, generation = s.Credentials.Clone(), s.Generation
+		}
+	})
+	if asked != nil {
+		return plugins.Credentials{}, 0, asked
+	}
+	return creds, generation, err
+}
+
+// Entries lists the entries that applications of the caller hold; a trusted
+// caller sees all.
+func (c Client) Entries(_ context.Context) (list []appregistry.Entry, err error) {
+	err = c.ask(func(k *core.Core) { list = k.Entries() })
+	if c.caller.Trusted {
+		return list, err
+	}
+	foreign := func(holder appregistry.AppKey) bool { return !c.caller.sees(holder.Owner) }
+	list = slices.DeleteFunc(list, func(e appregistry.Entry) bool {
+		return !slices.ContainsFunc(e.Holders, func(h appregistry.AppKey) bool { return !foreign(h) })
+	})
+	for i := range list {
+		list[i].Holders = slices.DeleteFunc(slices.Clone(list[i].Holders), foreign)
+	}
+	return list, err
+}
+
+// Apps lists the caller's applications; a trusted caller sees all.
+func (c Client) Apps(_ context.Context) (list []AppStatus, err error) {
+	err = c.ask(func(k *core.Core) {
+		for _, a := range k.Apps() {
+			if c.caller.sees(a.Key.Owner) {
+				list = append(list, AppStatus(a))
+			}
+		}
+	})
+	return list, err
+}
+
+// ask has a question answered on the loop's goroutine.
+func (c Client) ask(question func(*core.Core)) error {
+	done := make(chan struct{})
+	if !c.r.inbox.put(item{ask: func(k *core.Core) {
+		defer close(done)
+		question(k)
+	}}) {
+		return ErrNotRunning
+	}
+	<-done // the loop never blocks
+	return nil
+}
+
+// request sends one event and waits for its last word.
+func (c Client) request(ctx context.Context, what string, event func(core.Request) core.Event) error {
+	w, err := c.send(event, what)
+	if err != nil {
+		return err
+	}
+	return w.wait(ctx, core.Done)
+}
+
+func (c Client) send(event func(core.Request) core.Event, what string) (*waiter, error) {
+	n := core.Request(c.r.next.Add(1))
+	w := newWaiter(n, what)
+	if !c.r.inbox.put(item{event: event(n), reply: w}) {
+		return nil, fmt.Errorf("%s: %w", what, ErrNotRunning)
+	}
+	return w, nil
+}

@@ -1,0 +1,227 @@
+package renewer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/internal/core"
+)
+
+const (
+	// longestSleep bounds the wait between two looks at the clock, so that a
+	// machine that slept is noticed soon.
+	longestSleep = 10 * time.Second
+	// drainFor is how long calls under way may take once the renewer stops.
+	drainFor = 5 * time.Second
+)
+
+// loop is the one goroutine that owns the core. Whatever blocks runs elsewhere
+// and answers through the inbox.
+type loop struct {
+	r        *Renewer
+	core     *core.Core
+	pool     *pool
+	notices  *notices
+	commits  chan core.Commit // one at most is out
+	requests map[core.Request]*waiter
+	flight   int // answers owed by workers and writer
+	draining bool
+	deposed  bool
+}
+
+func newLoop(r *Renewer, c *core.Core) *loop {
+	return &loop{
+		r: r, core: c,
+		pool:     newPool(r.cfg.Workers),
+		notices:  newNotices(r.cfg.Hooks, r.cfg.Logger),
+		commits:  make(chan core.Commit, 1),
+		requests: map[core.Request]*waiter{},
+	}
+}
+
+// run turns until ctx ends, then lets calls under way finish. Its error is the
+// engine's own failure.
+func (l *loop) run(ctx context.Context) error {
+	calls, stopCalls := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopCalls()
+	l.pool.ctx = calls
+	writer := make(chan struct{})
+	go func() {
+		defer close(writer)
+		l.write()
+	}()
+	go l.notices.run()
+
+	l.step(core.Start{})
+	l.turn(ctx)
+	l.draining = true
+	stopCalls()
+	l.drain()
+
+	l.r.inbox.set(inboxClosed)
+	l.refuseRest()
+	close(l.commits)
+	<-writer
+	l.notices.close()
+	if l.deposed {
+		return ErrDeposed
+	}
+	return nil
+}
+
+// turn is the life of the loop: what came in, what is due, and sleep.
+func (l *loop) turn(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var batch []item
+	for !l.deposed {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.r.inbox.signal:
+			batch = l.take(batch)
+		case <-timer.C:
+			l.step(core.Tick{})
+		}
+		timer.Reset(l.untilNext())
+	}
+}
+
+// take hands everything in the inbox to the core.
+func (l *loop) take(buffer []item) []item {
+	batch := l.r.inbox.swap(buffer)
+	for i, it := range batch {
+		l.accept(it)
+		batch[i] = item{} // the buffer is used again and must keep nothing alive
+	}
+	return batch
+}
+
+func (l *loop) accept(it item) {
+	if it.ask != nil {
+		it.ask(l.core)
+		return
+	}
+	if it.reply != nil {
+		if l.draining {
+			it.reply.end(ErrNotRunning)
+			return
+		}
+		l.requests[it.reply.request] = it.reply
+	}
+	switch it.event.(type) {
+	case core.Obtained, core.Renewed, core.Cancelled, core.Staged, core.Committed:
+		l.flight--
+	}
+	l.step(it.event)
+}
+
+func (l *loop) untilNext() time.Duration {
+	due, ok := l.core.Next()
+	if !ok {
+		return longestSleep
+	}
+	return max(0, min(due-l.r.clock.Now().Boot, longestSleep))
+}
+
+// step gives one event to the core and does what it says.
+func (l *loop) step(ev core.Event) {
+	for _, a := range l.core.Step(l.r.clock.Now(), ev) {
+		l.do(a)
+	}
+}
+
+func (l *loop) do(a core.Action) {
+	switch a := a.(type) {
+	case core.Reply:
+		l.reply(a)
+	case core.Notify:
+		l.deposed = l.deposed || a.What == core.StoreTaken
+		l.notices.put(a)
+	case core.Commit:
+		l.flight++
+		l.commits <- a
+	case core.Obtain:
+		l.work(task{key: a.Authority.String(), before: a.Before, share: l.r.cfg.PerAuthority, timeout: a.Timeout,
+			do:     func(ctx context.Context) core.Event { return l.r.obtain(ctx, a) },
+			failed: func(err error) core.Event { return core.Obtained{Job: a.Job, Err: err} }})
+	case core.Renew:
+		l.work(task{key: a.Authority.String(), before: a.Before, share: l.r.cfg.PerAuthority, timeout: a.Timeout,
+			do:     func(ctx context.Context) core.Event { return l.r.renew(ctx, a) },
+			failed: func(err error) core.Event { return core.Renewed{Job: a.Job, Err: err} }})
+	case core.Cancel:
+		l.work(task{key: a.Authority.String(), before: a.Before, yields: true, share: l.r.cfg.PerAuthority, timeout: a.Timeout,
+			do:     func(ctx context.Context) core.Event { return l.r.cancel(ctx, a) },
+			failed: func(err error) core.Event { return core.Cancelled{Job: a.Job, Err: err} }})
+	case core.Stage:
+		l.work(task{key: "stage " + a.Set.Target.FS, share: l.r.cfg.PerTarget,
+			do:     func(ctx context.Context) core.Event { return l.r.stage(ctx, a) },
+			failed: func(err error) core.Event { return core.Staged{Job: a.Job, Err: err} }})
+	}
+}
+
+// work hands a task to the workers. While the loop drains nothing new begins;
+// the store remembers what is left to do.
+func (l *loop) work(t task) {
+	if l.draining {
+		return
+	}
+	if t.timeout <= 0 || t.timeout > l.r.cfg.CallTimeout {
+		t.timeout = l.r.cfg.CallTimeout
+	}
+	t.answer = func(ev core.Event) { l.r.inbox.put(item{event: ev}) }
+	l.flight++
+	l.pool.add(t)
+}
+
+func (l *loop) reply(a core.Reply) {
+	w, ok := l.requests[a.Request]
+	if !ok {
+		return
+	}
+	if a.Moment == core.Done {
+		delete(l.requests, a.Request)
+	}
+	w.hear(a)
+}
+
+// drain takes the answers of calls under way, since a token that a service has
+// just given out must not be forgotten, and lets the last commit finish.
+func (l *loop) drain() {
+	l.flight -= l.pool.dropQueue()
+	limit := time.NewTimer(drainFor)
+	defer limit.Stop()
+	var batch []item
+	for batch = l.take(batch); l.flight > 0; {
+		select {
+		case <-l.r.inbox.signal:
+			batch = l.take(batch)
+		case <-limit.C:
+			return
+		}
+	}
+}
+
+func (l *loop) refuseRest() {
+	l.draining = true
+	l.take(nil)
+	for _, w := range l.requests {
+		w.end(ErrNotRunning)
+	}
+}
+
+// write makes batches durable, one after the other. It uses no context that
+// stopping would end: a commit that has begun is finished.
+func (l *loop) write() {
+	for c := range l.commits {
+		ctx, cancel := context.WithTimeout(context.Background(), l.r.cfg.CallTimeout)
+		err := l.r.cfg.Store.Commit(ctx, c.Batch)
+		cancel()
+		if err != nil && errors.Is(err, appregistry.ErrFenced) {
+			l.r.cfg.Logger.Error("store taken over", "error", err)
+		}
+		l.r.inbox.put(item{event: core.Committed{Seq: c.Seq, Err: err}})
+	}
+}

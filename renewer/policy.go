@@ -1,0 +1,68 @@
+package renewer
+
+import (
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/internal/core"
+)
+
+// Policy says when things are done. The zero value is the default, and so is
+// each field's zero.
+type Policy struct {
+	// Ratio of what remains that passes before a renewal; 0: 0.75.
+	Ratio float64
+	// Jitter is the part of that which is taken off at random, at most; 0: 0.1,
+	// below 0: none.
+	Jitter float64
+	// MinLead is the least time between a renewal and the end; 0: 1 s. It is
+	// never less than 2 % of what remains.
+	MinLead time.Duration
+	// ReplaceOnly never renews, not even to learn an expiry.
+	ReplaceOnly bool
+	// ReplaceLead is the time before the max date at which a successor is
+	// obtained; 0: a tenth of the life, or 3 h or a quarter of it, whichever of
+	// these two is less, where that is more.
+	ReplaceLead time.Duration
+	// FirstRetry is the delay after a first failure, which doubles up to
+	// MaxRetry; 0: 10 s and 5 min. What is denied waits MaxRetry at once.
+	FirstRetry, MaxRetry time.Duration
+	// DefaultValidity is what a token is taken to live where nobody says; 0: 12 h.
+	DefaultValidity time.Duration
+	// Grace is how long a replaced token stays after its successor is staged, at
+	// most; 0: 60 s. It is never more than a quarter of what remains of it.
+	Grace time.Duration
+	// Coalesce is how long changes of one application's credentials are
+	// gathered, at most; 0: 2 s. It is never more than 1 % of what remains.
+	Coalesce time.Duration
+	// CancelBurst is the number of cancels within 5 minutes that pauses them; 0:
+	// 5 % of all tokens, but at least 100 and at most 1,000.
+	CancelBurst int
+}
+
+// Preset returns a policy by name: yarn, spark2 and flink are what users of those
+// systems have; "" is the default.
+func Preset(name string) (Policy, bool) {
+	p, ok := core.Preset(name)
+	return Policy(p), ok
+}
+
+func corePolicies(named map[string]Policy) map[string]core.Policy {
+	out := make(map[string]core.Policy, len(named))
+	for name, p := range named {
+		out[name] = core.Policy(p)
+	}
+	return out
+}
+
+// AppStatus is what an operator may know of one application. It holds no secret.
+type AppStatus struct {
+	Key        appregistry.AppKey
+	User       string
+	UUID       string // names its credentials files
+	Generation uint32
+	Ready      bool
+	Entries    map[string]appregistry.EntryID // by alias
+	Missing    map[string]string              // by authority: why a token asked for is not there
+	NextStage  time.Time                      // by our wall clock; zero: not planned
+}

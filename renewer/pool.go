@@ -1,0 +1,182 @@
+package renewer
+
+import (
+	"container/heap"
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/internal/core"
+)
+
+// task is one call to the world outside.
+type task struct {
+	key     string        // the service it goes to, which has a share of the workers
+	share   int           // calls to that service at a time
+	before  time.Duration // boot time at which it is needed; nearer ones go first
+	yields  bool          // goes behind all that do not
+	timeout time.Duration
+	do      func(ctx context.Context) core.Event
+	failed  func(err error) core.Event
+	answer  func(core.Event)
+	order   uint64
+}
+
+// pool runs tasks on a bounded number of goroutines, of which one service gets
+// its share at most: a service that hangs takes no worker from another. A call
+// that does not return when its context ends is answered for; it gives its
+// worker back, but keeps its place in its service's share until it returns.
+type pool struct {
+	ctx   context.Context // ends every call
+	limit int
+
+	mu     sync.Mutex // guards what follows
+	busy   int
+	order  uint64
+	queues map[string]*queue
+}
+
+// queue is the tasks for one service.
+type queue struct {
+	waiting taskHeap
+	running int
+}
+
+func newPool(limit int) *pool {
+	return &pool{limit: limit, queues: map[string]*queue{}}
+}
+
+func (p *pool) add(t task) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.order++
+	t.order = p.order
+	q := p.queues[t.key]
+	if q == nil {
+		q = &queue{}
+		p.queues[t.key] = q
+	}
+	heap.Push(&q.waiting, t)
+	p.startWaiting()
+}
+
+// startWaiting starts as many tasks as there are workers for, nearest first.
+// The caller holds mu.
+func (p *pool) startWaiting() {
+	for p.busy < p.limit {
+		var next *queue
+		for _, q := range p.queues {
+			if len(q.waiting) > 0 && q.running < q.waiting[0].share && (next == nil || q.waiting[0].ahead(next.waiting[0])) {
+				next = q
+			}
+		}
+		if next == nil {
+			return
+		}
+		t := heap.Pop(&next.waiting).(task)
+		next.running++
+		p.busy++
+		go p.run(t)
+	}
+}
+
+func (p *pool) run(t task) {
+	ctx, cancel := context.WithTimeout(p.ctx, t.timeout)
+	defer cancel()
+	done := make(chan core.Event, 1)
+	go func() {
+		done <- guarded(ctx, t)
+		p.leave(t.key)
+	}()
+	select {
+	case ev := <-done:
+		t.answer(ev)
+	case <-ctx.Done():
+		t.answer(p.late(ctx, done, t))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy--
+	p.startWaiting()
+}
+
+// lateFor is how long a call may take to notice that its context ended.
+const lateFor = 2 * time.Second
+
+// late waits a little for a call whose context ended, since what it brings may
+// be a token; then it answers in its place.
+func (p *pool) late(ctx context.Context, done <-chan core.Event, t task) core.Event {
+	limit := time.NewTimer(lateFor)
+	defer limit.Stop()
+	select {
+	case ev := <-done:
+		return ev
+	case <-limit.C:
+		return t.failed(fmt.Errorf("no answer: %w", context.Cause(ctx)))
+	}
+}
+
+// leave gives back a place in a service's share.
+func (p *pool) leave(key string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	q := p.queues[key]
+	q.running--
+	if q.running == 0 && len(q.waiting) == 0 {
+		delete(p.queues, key)
+	}
+	p.startWaiting()
+}
+
+// dropQueue forgets what has not begun and returns how much that was.
+func (p *pool) dropQueue() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, q := range p.queues {
+		n += len(q.waiting)
+		q.waiting = nil
+	}
+	return n
+}
+
+// guarded turns a panic of a provider or stager into an error of this one call.
+// Of what was thrown only the runtime's own errors are told, since anything else
+// may carry a secret.
+func guarded(ctx context.Context, t task) (ev core.Event) {
+	defer func() {
+		switch v := recover().(type) {
+		case nil:
+		case runtime.Error:
+			ev = t.failed(fmt.Errorf("panic: %w", v))
+		default:
+			ev = t.failed(fmt.Errorf("panic with a value of type %T", v))
+		}
+	}()
+	return t.do(ctx)
+}
+
+type taskHeap []task
+
+func (t task) ahead(u task) bool {
+	if t.yields != u.yields {
+		return u.yields
+	}
+	if t.before != u.before {
+		return t.before < u.before
+	}
+	return t.order < u.order
+}
+
+func (h taskHeap) Len() int           { return len(h) }
+func (h taskHeap) Less(i, j int) bool { return h[i].ahead(h[j]) }
+func (h taskHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *taskHeap) Push(x any)        { *h = append(*h, x.(task)) }
+func (h *taskHeap) Pop() any {
+	last := len(*h) - 1
+	t := (*h)[last]
+	(*h)[last] = task{}
+	*h = (*h)[:last]
+	return t
+}

@@ -1,0 +1,208 @@
+package renewer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/internal/core"
+	"github.com/tokenwheel/tokenwheel/plugins"
+)
+
+// askAgain is the least time between two questions to a provider for its
+// authorities, since every token of an unknown service would ask.
+const askAgain = 30 * time.Second
+
+// router finds the provider of a token that an application brought, by kind and
+// service. Both are only keys into what the operator configured: nothing is ever
+// dialled because a token says so.
+type router struct {
+	providers map[string]plugins.Provider
+	log       *slog.Logger
+	now       func() time.Time
+
+	mu    sync.Mutex // guards known
+	known map[string]*known
+}
+
+// known is what a provider instance last said of its authorities.
+type known struct {
+	asked       time.Time
+	authorities []plugins.Authority
+	err         error
+}
+
+func newRouter(providers map[string]plugins.Provider, log *slog.Logger) *router {
+	return &router{providers: providers, log: log, now: time.Now, known: map[string]*known{}}
+}
+
+func (r *router) provider(instance string) (plugins.Provider, error) {
+	p, ok := r.providers[instance]
+	if !ok {
+		return nil, plugins.Refused("no-provider", fmt.Errorf("no provider %q is configured", instance))
+	}
+	return p, nil
+}
+
+// authorities asks an instance, or remembers: fresh wants an answer that is not
+// older than askAgain.
+func (r *router) authorities(ctx context.Context, instance string, fresh bool) ([]plugins.Authority, error) {
+	p, err := r.provider(instance)
+	if err != nil {
+		return nil, err
+	}
+	if !plugins.AbilitiesOf(p).Authorize {
+		return nil, nil
+	}
+	r.mu.Lock()
+	k := r.known[instance]
+	r.mu.Unlock()
+	if k != nil && (k.err == nil && !fresh || r.now().Sub(k.asked) < askAgain) {
+		return k.authorities, k.err
+	}
+	list, err := p.(plugins.Authorizer).Authorities(ctx)
+	if err != nil {
+		err = fmt.Errorf("provider %q: list its services: %w", instance, err)
+		if k != nil && k.err == nil {
+			r.log.Warn("services are those of an earlier answer", "provider", instance, "error", err)
+			list, err = k.authorities, nil
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.known[instance] = &known{asked: r.now(), authorities: list, err: err}
+	return list, err
+}
+
+// plan expands what an application asks to obtain: a bare instance name becomes
+// one element for each of its authorities.
+func (r *router) plan(ctx context.Context, obtain []string) ([]appregistry.Authority, error) {
+	var plan []appregistry.Authority
+	for _, name := range obtain {
+		instance, wanted, only := strings.Cut(name, ":")
+		list, err := r.authorities(ctx, instance, false)
+		if err != nil {
+			return nil, err
+		}
+		if len(list) == 0 { // one service, which the instance does not name
+			plan = append(plan, appregistry.Authority{Instance: instance, Name: wanted})
+			continue
+		}
+		before := len(plan)
+		for _, a := range list {
+			if a.Obtains && (!only || a.Name == wanted) {
+				plan = append(plan, appregistry.Authority{Instance: instance, Name: a.Name})
+			}
+		}
+		if len(plan) == before {
+			return nil, plugins.Refused("not-obtainable", fmt.Errorf("nothing can be obtained as %q; provider %q has %s", name, instance, obtainable(list)))
+		}
+	}
+	slices.SortFunc(plan, func(a, b appregistry.Authority) int { return strings.Compare(a.String(), b.String()) })
+	return slices.Compact(plan), nil
+}
+
+func obtainable(list []plugins.Authority) string {
+	var names []string
+	for _, a := range list {
+		if a.Obtains {
+			names = append(names, a.Name)
+		}
+	}
+	return fmt.Sprintf("%q", names)
+}
+
+// match is one authority that a token may belong to.
+type match struct {
+	authority appregistry.Authority
+	obtains   bool
+}
+
+// brought finds out whose token an application brought along.
+func (r *router) brought(ctx context.Context, c Caller, t plugins.Token) (core.Brought, error) {
+	found, err := r.find(ctx, t, false)
+	if err == nil && len(found) == 0 {
+		found, err = r.find(ctx, t, true)
+	}
+	if err != nil {
+		return core.Brought{}, err
+	}
+	switch len(found) {
+	case 0:
+		return core.Brought{Reason: "service-not-configured: no provider answers for this kind and service"}, nil
+	case 1:
+	default:
+		return core.Brought{Reason: fmt.Sprintf("ambiguous: both %s and %s answer for this kind and service", found[0].authority, found[1].authority)}, nil
+	}
+	b := core.Brought{Authority: found[0].authority}
+	b.Identity = r.identify(ctx, r.providers[b.Authority.Instance], t)
+	b.Obtains = found[0].obtains && b.Identity != nil && c.mayActFor(b.Identity.User)
+	return b, nil
+}
+
+func (r *router) find(ctx context.Context, t plugins.Token, fresh bool) (found []match, err error) {
+	service := canonicalService(t.Service)
+	for instance, p := range r.providers {
+		if !slices.Contains(p.Kinds(), t.Kind) {
+			continue
+		}
+		list, err := r.authorities(ctx, instance, fresh)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range list {
+			if slices.Contains(a.Kinds, t.Kind) && slices.ContainsFunc(a.Services, func(s string) bool { return canonicalService(s) == service }) {
+				found = append(found, match{appregistry.Authority{Instance: instance, Name: a.Name}, a.Obtains})
+			}
+		}
+	}
+	slices.SortFunc(found, func(a, b match) int { return strings.Compare(a.authority.String(), b.authority.String()) })
+	return found, nil
+}
+
+// identify reads a token's identifier; nil where the provider cannot.
+func (r *router) identify(ctx context.Context, p plugins.Provider, t plugins.Token) *plugins.Identity {
+	if !plugins.AbilitiesOf(p).Identify {
+		return nil
+	}
+	id, err := p.(plugins.Identifier).Identify(ctx, t)
+	if err != nil {
+		r.log.Warn("identifier cannot be read", "token", t, "error", err)
+		return nil
+	}
+	return &id
+}
+
+// canonicalService is the form in which service texts are compared: lower case,
+// no dot at the end of a host name, IPv4 as such. It is never dialled.
+func canonicalService(s string) string {
+	s = strings.ToLower(s)
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return s
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return net.JoinHostPort(ip.Unmap().String(), port)
+	}
+	return net.JoinHostPort(strings.TrimSuffix(host, "."), port)
+}
+
+var instancePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._@-]{0,63}$`)
+
+func checkInstanceName(name string) error {
+	if !instancePattern.MatchString(name) {
+		return fmt.Errorf("provider name %q: want 1 to 64 of a-z, 0-9, '.', '_', '@', '-', the first a letter or digit", name)
+	}
+	return nil
+}
+
+var errObtainSyntax = errors.New("want INSTANCE, INSTANCE@CLUSTER or INSTANCE:SERVICE")

@@ -1,0 +1,103 @@
+package renewer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/internal/core"
+	"github.com/tokenwheel/tokenwheel/plugins"
+)
+
+// These run on a worker. An error says which provider it comes from; what it
+// means is the core's to judge.
+
+func (r *Renewer) obtain(ctx context.Context, a core.Obtain) core.Event {
+	instance := a.Authority.Instance
+	p, err := r.router.provider(instance)
+	if err != nil {
+		return core.Obtained{Job: a.Job, Err: err}
+	}
+	granted, err := p.Obtain(ctx, a.Request)
+	if err == nil {
+		err = checkGrants(p, granted)
+	}
+	if err != nil {
+		return core.Obtained{Job: a.Job, Err: fmt.Errorf("provider %q: obtain for %s: %w", instance, a.Request.User, err)}
+	}
+	grants := make([]core.Grant, len(granted))
+	for i, g := range granted {
+		g.Token = g.Token.Clone()
+		grants[i] = core.Grant{Grant: g, Identity: r.router.identify(ctx, p, g.Token)}
+		if id := grants[i].Identity; id != nil && id.User != a.Request.User {
+			return core.Obtained{Job: a.Job, Err: fmt.Errorf("provider %q: obtain for %s: %w", instance, a.Request.User,
+				plugins.Suspect(fmt.Errorf("it answered with a token of %q", id.Owner)))}
+		}
+	}
+	return core.Obtained{Job: a.Job, Grants: grants}
+}
+
+// checkGrants refuses an answer whole that is not an answer to what was asked.
+func checkGrants(p plugins.Provider, granted []plugins.Grant) error {
+	if len(granted) == 0 {
+		return plugins.Suspect(errors.New("no error and no tokens"))
+	}
+	kinds := p.Kinds()
+	seen := map[string]bool{}
+	for _, g := range granted {
+		alias := aliasOf(g)
+		switch {
+		case !slices.Contains(kinds, g.Token.Kind):
+			return plugins.Refused("kind", fmt.Errorf("it answered with %v, and is there for %q", g.Token, kinds))
+		case len(g.Token.Identifier) == 0:
+			return plugins.Suspect(fmt.Errorf("it answered with a token of kind %q without identifier", g.Token.Kind))
+		case seen[alias]:
+			return plugins.Suspect(fmt.Errorf("it answered with two tokens for %q", alias))
+		}
+		seen[alias] = true
+	}
+	return nil
+}
+
+func aliasOf(g plugins.Grant) string {
+	if g.Alias != "" {
+		return g.Alias
+	}
+	return g.Token.Service
+}
+
+func (r *Renewer) renew(ctx context.Context, a core.Renew) core.Event {
+	var expires time.Time
+	p, err := r.router.provider(a.Authority.Instance)
+	if err == nil {
+		expires, err = p.Renew(ctx, a.Token.Clone())
+	}
+	if err != nil {
+		err = fmt.Errorf("provider %q: renew %v: %w", a.Authority.Instance, a.Token, err)
+	}
+	return core.Renewed{Job: a.Job, Expires: expires, Err: err}
+}
+
+func (r *Renewer) cancel(ctx context.Context, a core.Cancel) core.Event {
+	p, err := r.router.provider(a.Authority.Instance)
+	if err == nil {
+		err = p.Cancel(ctx, a.Token.Clone())
+	}
+	if err != nil {
+		err = fmt.Errorf("provider %q: cancel %v: %w", a.Authority.Instance, a.Token, err)
+	}
+	return core.Cancelled{Job: a.Job, Err: err}
+}
+
+func (r *Renewer) stage(ctx context.Context, a core.Stage) core.Event {
+	if r.cfg.Stager == nil { // an application of the store may ask for what the configuration dropped
+		return core.Staged{Job: a.Job, Err: plugins.Refused("no-stager", fmt.Errorf("stage %s at %s: no staging is configured", a.Set.App, a.Set.Target))}
+	}
+	receipt, err := r.cfg.Stager.Stage(ctx, a.Set)
+	if err != nil {
+		err = fmt.Errorf("stage %s at %s: %w", a.Set.App, a.Set.Target, err)
+	}
+	return core.Staged{Job: a.Job, Receipt: receipt, Err: err}
+}
