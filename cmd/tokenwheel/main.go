@@ -1,0 +1,50 @@
+// Command tokenwheel keeps Hadoop delegation tokens alive: as a daemon, as the
+// daemon's client, and as a tool for token files that needs neither daemon nor
+// JVM. It wires the packages of this module together and decides nothing itself.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the whole program but for the process around it. It returns the exit
+// code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SetArgs(longFlags(root, args))
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		report(stderr, err)
+	}
+	return exitCode(err)
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "tokenwheel",
+		Short:         "Keep Hadoop delegation tokens alive",
+		Long:          "Keep Hadoop delegation tokens alive: renew, replace and deliver them.\n\n" + exitCodesText,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(
+		newCreds(),
+	)
+	return root
+}

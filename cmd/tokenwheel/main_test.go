@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/tokenwheel/tokenwheel/hadooptest"
+	"github.com/tokenwheel/tokenwheel/plugins"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const self = "tokenwheel/127.0.0.1"
+
+// result is what a command did.
+type result struct {
+	code        int
+	out, errOut string
+}
+
+// tokenwheel runs one command in this process, as main does.
+func tokenwheel(t *testing.T, args ...string) result {
+	t.Helper()
+	return tokenwheelIn(t.Context(), args...)
+}
+
+func tokenwheelIn(ctx context.Context, args ...string) result {
+	var out, errOut bytes.Buffer
+	code := run(ctx, args, strings.NewReader(""), &out, &errOut)
+	return result{code, out.String(), errOut.String()}
+}
+
+// ok runs a command that must succeed and returns what it printed.
+func ok(t *testing.T, args ...string) string {
+	t.Helper()
+	r := tokenwheel(t, args...)
+	if r.code != exitOK {
+		t.Fatalf("tokenwheel %s: exit code %d\n%s", strings.Join(args, " "), r.code, r.errOut)
+	}
+	return r.out
+}
+
+// fails runs a command that must fail with a code, and whose error must say all
+// of words.
+func fails(t *testing.T, code int, words []string, args ...string) result {
+	t.Helper()
+	r := tokenwheel(t, args...)
+	if r.code != code {
+		t.Errorf("tokenwheel %s: exit code %d, want %d\n%s", strings.Join(args, " "), r.code, code, r.errOut)
+	}
+	for _, w := range append(words, "next: ") {
+		if !strings.Contains(r.errOut, w) {
+			t.Errorf("tokenwheel %s: the error does not say %q:\n%s", strings.Join(args, " "), w, r.errOut)
+		}
+	}
+	return r
+}
+
+// site is a cluster, and the flags to be somebody there.
+type site struct {
+	*hadooptest.Cluster
+	dir string
+}
+
+func newSite(t *testing.T, c hadooptest.Config) site {
+	t.Helper()
+	c.Principals = append(c.Principals, self)
+	if c.ProxyUsers == nil {
+		c.ProxyUsers = map[string][]string{"tokenwheel": {"alice", "bob"}}
+	}
+	s := site{hadooptest.NewCluster(t, c), t.TempDir()}
+	t.Setenv("HADOOP_CONF_DIR", s.ConfDir)
+	t.Setenv("KRB5_CONFIG", s.Krb5Conf)
+	t.Setenv("KRB5CCNAME", "FILE:"+filepath.Join(s.dir, "no-cache"))
+	t.Setenv("HADOOP_TOKEN_FILE_LOCATION", "")
+	t.Setenv("TOKENWHEEL_ADDRESS", "")
+	return s
+}
+
+// as is the flags to log in as a principal.
+func (s site) as(t *testing.T, principal string) []string {
+	t.Helper()
+	return []string{"--principal", principal + "@" + s.Realm, "--keytab", s.keytab(t, principal)}
+}
+
+func (s site) keytab(t *testing.T, principal string) string {
+	t.Helper()
+	path, err := s.Cluster.Keytab(principal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func (s site) file(name string) string { return filepath.Join(s.dir, name) }
+
+// with joins a command with further arguments.
+func with(args []string, more ...string) []string {
+	return append(append([]string{}, more...), args...)
+}
+
+func modeOf(t *testing.T, path string) os.FileMode {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Mode()
+}
+
+// onlyToken is the one token of a file.
+func onlyToken(t *testing.T, path string) (alias string, tok plugins.Token) {
+	t.Helper()
+	creds, err := readTokenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(creds.Tokens) != 1 {
+		t.Fatalf("%s holds %d tokens, want 1", path, len(creds.Tokens))
+	}
+	for alias, tok = range creds.Tokens {
+	}
+	return alias, tok
+}
