@@ -89,14 +89,20 @@ func (s *session) preamble() error {
 	case string(p[:4]) != "hrpc":
 		return errors.New("no Hadoop client")
 	case p[4] != ipcVersion:
-		return &fatal{callAuthFailed, pb.RpcResponseHeaderProto_FATAL_VERSION_MISMATCH,
-			javaError(classVersion, "Server IPC version %d cannot communicate with client version %d", ipcVersion, p[4])}
+		return &fatal{
+			callAuthFailed, pb.RpcResponseHeaderProto_FATAL_VERSION_MISMATCH,
+			javaError(classVersion, "Server IPC version %d cannot communicate with client version %d", ipcVersion, p[4]),
+		}
 	case p[6] == 0:
-		return &fatal{callAuthFailed, pb.RpcResponseHeaderProto_FATAL_UNAUTHORIZED,
-			javaError(classAccessControl, "SIMPLE authentication is not enabled.  Available:[TOKEN, KERBEROS]")}
+		return &fatal{
+			callAuthFailed, pb.RpcResponseHeaderProto_FATAL_UNAUTHORIZED,
+			javaError(classAccessControl, "SIMPLE authentication is not enabled.  Available:[TOKEN, KERBEROS]"),
+		}
 	case p[6] != authSASL:
-		return &fatal{callAuthFailed, pb.RpcResponseHeaderProto_FATAL_UNAUTHORIZED,
-			javaError(classIPC, "Unknown auth protocol: %d", p[6])}
+		return &fatal{
+			callAuthFailed, pb.RpcResponseHeaderProto_FATAL_UNAUTHORIZED,
+			javaError(classIPC, "Unknown auth protocol: %d", p[6]),
+		}
 	}
 	return nil
 }
@@ -109,8 +115,10 @@ func readFrame(r io.Reader) ([]byte, error) {
 	}
 	n := binary.BigEndian.Uint32(size[:])
 	if n > maxFrame {
-		return nil, &fatal{callAuthFailed, pb.RpcResponseHeaderProto_FATAL_DESERIALIZING_REQUEST,
-			javaError(classIO, "Requested data length %d is longer than maximum configured RPC length %d", n, maxFrame)}
+		return nil, &fatal{
+			callAuthFailed, pb.RpcResponseHeaderProto_FATAL_DESERIALIZING_REQUEST,
+			javaError(classIO, "Requested data length %d is longer than maximum configured RPC length %d", n, maxFrame),
+		}
 	}
 	frame := make([]byte, n)
 	_, err := io.ReadFull(r, frame)

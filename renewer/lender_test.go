@@ -27,7 +27,6 @@ type lender struct {
 	before func(op string) error
 	calls  map[string]int
 	expiry map[string]time.Time // by identifier: until when it is valid
-	lost   []string
 }
 
 const principal = "tokenwheel/host@REALM"
@@ -71,8 +70,10 @@ func (l *lender) Identify(_ context.Context, t plugins.Token) (plugins.Identity,
 	if err != nil {
 		return plugins.Identity{}, plugins.Refused("identifier", err)
 	}
-	return plugins.Identity{Owner: id.Owner, RealUser: id.RealUser, Renewer: id.Renewer, User: hadooptest.Short(id.Owner), Ours: id.Renewer == "tokenwheel",
-		Issued: id.Issued, Max: id.Max, Sequence: id.Sequence}, nil
+	return plugins.Identity{
+		Owner: id.Owner, RealUser: id.RealUser, Renewer: id.Renewer, User: hadooptest.Short(id.Owner), Ours: id.Renewer == "tokenwheel",
+		Issued: id.Issued, Max: id.Max, Sequence: id.Sequence,
+	}, nil
 }
 
 func (l *lender) Obtain(_ context.Context, req plugins.ObtainRequest) ([]plugins.Grant, error) {

@@ -144,21 +144,29 @@ func (l *loop) do(a core.Action) {
 		l.flight++
 		l.commits <- a
 	case core.Obtain:
-		l.work(task{key: a.Authority.String(), before: a.Before, share: l.r.cfg.PerAuthority, timeout: a.Timeout,
+		l.work(task{
+			key: a.Authority.String(), before: a.Before, share: l.r.cfg.PerAuthority, timeout: a.Timeout,
 			do:     func(ctx context.Context) core.Event { return l.r.obtain(ctx, a) },
-			failed: func(err error) core.Event { return core.Obtained{Job: a.Job, Err: err} }})
+			failed: func(err error) core.Event { return core.Obtained{Job: a.Job, Err: err} },
+		})
 	case core.Renew:
-		l.work(task{key: a.Authority.String(), before: a.Before, share: l.r.cfg.PerAuthority, timeout: a.Timeout,
+		l.work(task{
+			key: a.Authority.String(), before: a.Before, share: l.r.cfg.PerAuthority, timeout: a.Timeout,
 			do:     func(ctx context.Context) core.Event { return l.r.renew(ctx, a) },
-			failed: func(err error) core.Event { return core.Renewed{Job: a.Job, Err: err} }})
+			failed: func(err error) core.Event { return core.Renewed{Job: a.Job, Err: err} },
+		})
 	case core.Cancel:
-		l.work(task{key: a.Authority.String(), before: a.Before, yields: true, share: l.r.cfg.PerAuthority, timeout: a.Timeout,
+		l.work(task{
+			key: a.Authority.String(), before: a.Before, yields: true, share: l.r.cfg.PerAuthority, timeout: a.Timeout,
 			do:     func(ctx context.Context) core.Event { return l.r.cancel(ctx, a) },
-			failed: func(err error) core.Event { return core.Cancelled{Job: a.Job, Err: err} }})
+			failed: func(err error) core.Event { return core.Cancelled{Job: a.Job, Err: err} },
+		})
 	case core.Stage:
-		l.work(task{key: "stage " + a.Set.Target.FS, share: l.r.cfg.PerTarget,
+		l.work(task{
+			key: "stage " + a.Set.Target.FS, share: l.r.cfg.PerTarget,
 			do:     func(ctx context.Context) core.Event { return l.r.stage(ctx, a) },
-			failed: func(err error) core.Event { return core.Staged{Job: a.Job, Err: err} }})
+			failed: func(err error) core.Event { return core.Staged{Job: a.Job, Err: err} },
+		})
 	}
 }
 

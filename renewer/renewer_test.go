@@ -96,7 +96,7 @@ func TestP4_ReplacedTokenLivesUntilItsSuccessorIsStaged(t *testing.T) {
 func TestY18_HungTargetDelaysNobody(t *testing.T) {
 	healthy, hung, s := newLender(hadooptest.Lifetimes{}), newLender(hadooptest.Lifetimes{}), newShelf()
 	hung.service = "hung:8020"
-	running(t, renewer.Config{Providers: map[string]plugins.Provider{"hdfs": healthy, "hung": hung}, Stager: s, Workers: 8}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+	running(t, renewer.Config{Providers: map[string]plugins.Provider{"hdfs": healthy, "hung": hung}, Stager: s, Workers: 4, PerAuthority: 2}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
 		block := make(chan struct{})
 		defer close(block)
 		hung.fail(func(string) error {
@@ -167,6 +167,9 @@ func TestY3_ConcurrentRegistrationsShareOneEntry(t *testing.T) {
 		must(t, err)
 		if len(list) != 1 || len(list[0].Holders) != apps {
 			t.Fatalf("%d entries; the first has %d holders; want one with %d", len(list), len(list[0].Holders), apps)
+		}
+		if list[0].Owner != "alice" {
+			t.Errorf("owner %q, want alice, as the identifier says", list[0].Owner)
 		}
 		if n := l.count("renew"); n != 1 {
 			t.Errorf("%d renewals, want 1 for one token", n)
@@ -266,6 +269,31 @@ func TestU1_RenewerLeavesNothingBehind(t *testing.T) {
 	idle, err := renewer.New(renewer.Config{Providers: providers(l)})
 	must(t, err)
 	must(t, idle.Run(ctx, nil))
+}
+
+// Calls that wait for a worker are not waited for, calls under way only a little.
+func TestM41_StopsInTimeWithAHungService(t *testing.T) {
+	hung := newLender(hadooptest.Lifetimes{})
+	synctest.Test(t, func(t *testing.T) {
+		block := make(chan struct{})
+		defer close(block)
+		hung.fail(func(string) error {
+			<-block
+			return errTest(1)
+		})
+		var stopped time.Time
+		runIn(t, renewer.Config{Providers: providers(hung), PerAuthority: 2}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+			for _, id := range []string{"h1", "h2", "h3", "h4", "h5", "h6"} {
+				a := app(id, "hdfs")
+				a.StageTo = nil
+				must(t, r.As(renewer.Caller{Trusted: true}).Admit(ctx, a))
+			}
+			stopped = time.Now()
+		})
+		if d := time.Since(stopped); d > 3*time.Second {
+			t.Errorf("Run returned %v after its job", d)
+		}
+	})
 }
 
 func TestRegister_TellsReadyFromDurable(t *testing.T) {
