@@ -109,7 +109,7 @@ func openVerified(path string, o *bbolt.Options) (db *bbolt.DB, err error) {
 		return nil, err
 	}
 	if err = verifyPages(path, db); err == nil {
-		err = verifyRecords(db) // on pages that are sound, or it might not end
+		err = guarded(func() error { return verifyRecords(db) }) // on pages that are sound, or it might not end
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -129,19 +129,32 @@ func openUntrusted(path string, o bbolt.Options) (db *bbolt.DB, err error) {
 		file = f
 		return f, err
 	}
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			db, err = nil, errors.Join(fmt.Errorf("%w: %v", ErrCorrupt, r), abandon(file))
-		}
-	}()
-	db, err = bbolt.Open(path, 0o600, &o)
+	returned := false
+	err = guarded(func() (err error) {
+		db, err = bbolt.Open(path, 0o600, &o)
+		returned = true
+		return err
+	})
+	if !returned {
+		return nil, errors.Join(err, abandon(file))
+	}
 	// What is not the system's word, nor that of the lock, is about the content;
 	// bbolt has no value for each of these errors.
 	if errno := syscall.Errno(0); err != nil && !errors.As(err, &errno) && !errors.Is(err, bbolt.ErrTimeout) {
 		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	return db, err
+}
+
+// guarded turns a panic of f, or its reading beyond a file, into an error.
+func guarded(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", ErrCorrupt, r)
+		}
+	}()
+	return f()
 }
 
 // verifyPages runs under the lock that db holds.

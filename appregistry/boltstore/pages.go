@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -15,6 +16,8 @@ const (
 	elementSize    = 16
 	metaSize       = 64
 	firstPage      = 2 // behind the meta pages
+
+	bucketHeaderSize = 16 // root page 8, sequence 8
 
 	branchPage   = 0x01
 	leafPage     = 0x02
@@ -122,10 +125,34 @@ func element(p []byte, at int, flags uint16) (child uint64, err error) {
 	if native.Uint32(e)&bucketLeaf == 0 {
 		return 0, nil
 	}
-	if end-start < 16 {
+	if end-start < bucketHeaderSize {
 		return 0, fmt.Errorf("bucket of element at %d is too short", at)
 	}
-	return native.Uint64(p[start:]), nil // 0: the bucket lies in the element itself
+	if child = native.Uint64(p[start:]); child == 0 {
+		err = inline(p[start+bucketHeaderSize : end])
+	}
+	return child, err
+}
+
+// inline checks a small bucket, whose one page lies in the element itself.
+func inline(p []byte) error {
+	if len(p) < pageHeaderSize || native.Uint16(p[8:]) != leafPage {
+		return errors.New("inline bucket is no page of records")
+	}
+	count := int(native.Uint16(p[10:]))
+	if pageHeaderSize+count*elementSize > len(p) {
+		return errors.New("inline bucket has too many elements")
+	}
+	for i := range count {
+		at := pageHeaderSize + i*elementSize
+		if native.Uint32(p[at:])&bucketLeaf != 0 {
+			return errors.New("inline bucket has a bucket in it")
+		}
+		if _, err := element(p, at, leafPage); err != nil {
+			return fmt.Errorf("inline bucket: %w", err)
+		}
+	}
+	return nil
 }
 
 func (w *pageWalk) free(id uint64) error {
