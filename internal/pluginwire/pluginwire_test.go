@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/tokenwheel/tokenwheel/internal/pluginwire"
 	"github.com/tokenwheel/tokenwheel/plugins"
@@ -25,8 +26,13 @@ import (
 // join serves s in memory and connects to it.
 func join(t *testing.T, s pluginwire.ProviderServer) *grpc.ClientConn {
 	t.Helper()
+	return joinWith(t, s, pluginwire.ServerOptions()...)
+}
+
+func joinWith(t *testing.T, s pluginwire.ProviderServer, options ...grpc.ServerOption) *grpc.ClientConn {
+	t.Helper()
 	listener := bufconn.Listen(1 << 16)
-	server := grpc.NewServer(pluginwire.ServerOptions()...)
+	server := grpc.NewServer(options...)
 	pluginwire.RegisterProviderServer(server, s)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
@@ -60,8 +66,10 @@ func (*plain) Kinds() []string { return []string{"A", "B"} }
 func (p *plain) Obtain(ctx context.Context, r plugins.ObtainRequest) ([]plugins.Grant, error) {
 	return p.obtain(ctx, r)
 }
-func (p *plain) Renew(ctx context.Context, t plugins.Token) (time.Time, error) { return p.renew(ctx, t) }
-func (p *plain) Cancel(ctx context.Context, t plugins.Token) error             { return p.cancel(ctx, t) }
+func (p *plain) Renew(ctx context.Context, t plugins.Token) (time.Time, error) {
+	return p.renew(ctx, t)
+}
+func (p *plain) Cancel(ctx context.Context, t plugins.Token) error { return p.cancel(ctx, t) }
 
 func renewing(expires time.Time, err error) *plain {
 	return &plain{renew: func(context.Context, plugins.Token) (time.Time, error) { return expires, err }}
@@ -75,7 +83,10 @@ type able struct {
 	identity    plugins.Identity
 }
 
-func (a *able) Configure(_ context.Context, raw json.RawMessage) error { a.configured = string(raw); return nil }
+func (a *able) Configure(_ context.Context, raw json.RawMessage) error {
+	a.configured = string(raw)
+	return nil
+}
 func (a *able) Authorities(context.Context) ([]plugins.Authority, error) {
 	return a.authorities, nil
 }
@@ -161,6 +172,11 @@ func TestB54_DatesAreKeptOrSuspect(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			conn := join(t, pluginwire.NewServer(renewing(tt.date, nil), pluginwire.Options{}))
+			raw, err := pluginwire.NewProviderClient(conn).Renew(t.Context(), &pluginwire.RenewRequest{})
+			if (err == nil) != tt.ok || (raw.GetExpires() == nil) != (!tt.ok || tt.date.IsZero()) {
+				t.Errorf("on the wire: %v, %v", raw, err)
+			}
 			got, err := connect(t, renewing(tt.date, nil)).Renew(t.Context(), plugins.Token{})
 			if (err == nil) != tt.ok || plugins.KindOf(err) != tt.kind {
 				t.Fatalf("want kind %s, got %s: %v", tt.kind, plugins.KindOf(err), err)
@@ -212,6 +228,8 @@ type foreign struct {
 	kind    pluginwire.Failure_Kind
 	details bool
 	grants  int
+	expires *timestamppb.Timestamp
+	text    string
 }
 
 func (foreign) Describe(context.Context, *pluginwire.DescribeRequest) (*pluginwire.DescribeResponse, error) {
@@ -228,6 +246,14 @@ func (f foreign) Cancel(context.Context, *pluginwire.CancelRequest) (*pluginwire
 
 func (f foreign) Obtain(context.Context, *pluginwire.ObtainRequest) (*pluginwire.ObtainResponse, error) {
 	return &pluginwire.ObtainResponse{Grants: make([]*pluginwire.Grant, f.grants)}, nil
+}
+
+func (f foreign) Renew(context.Context, *pluginwire.RenewRequest) (*pluginwire.RenewResponse, error) {
+	return &pluginwire.RenewResponse{Expires: f.expires}, nil
+}
+
+func (f foreign) Identify(context.Context, *pluginwire.IdentifyRequest) (*pluginwire.IdentifyResponse, error) {
+	return &pluginwire.IdentifyResponse{Owner: f.text}, nil
 }
 
 func TestForeignAnswersAreContained(t *testing.T) {
@@ -248,6 +274,17 @@ func TestForeignAnswersAreContained(t *testing.T) {
 		if err, _ := call(foreign{grants: n}); plugins.KindOf(err) != plugins.KindSuspect {
 			t.Errorf("%d grants: want suspect, got %v", n, err)
 		}
+	}
+	odd := foreign{expires: &timestamppb.Timestamp{Seconds: 1 << 60}, text: strings.Repeat("x", 5<<20)}
+	c, err := pluginwire.NewClient(t.Context(), joinWith(t, odd))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Renew(t.Context(), plugins.Token{}); plugins.KindOf(err) != plugins.KindSuspect {
+		t.Errorf("a date that cannot be: want suspect, got %v", err)
+	}
+	if _, err := c.Identify(t.Context(), plugins.Token{}); err == nil {
+		t.Error("an answer of 5 MiB was read")
 	}
 	if _, err := pluginwire.NewClient(t.Context(), join(t, pluginwire.UnimplementedProviderServer{})); err == nil {
 		t.Error("a server that cannot describe itself was accepted")

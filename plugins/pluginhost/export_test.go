@@ -6,4 +6,6 @@ var (
 	RestartDelay   = restartDelay
 	AllowedEnv     = allowedEnv
 	LogLine        = logLine
+
+	AlwaysUnavailable = alwaysUnavailable
 )

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -72,7 +73,7 @@ func TestDownIsSaidAtOnce(t *testing.T) {
 	}
 }
 
-func TestB41_RestartDelayGrowsToFiveMinutes(t *testing.T) {
+func TestRestartDelayGrowsToFiveMinutes(t *testing.T) {
 	for n, want := range map[int]time.Duration{0: time.Second, 1: 2 * time.Second, 5: 32 * time.Second, 9: 5 * time.Minute, 1 << 20: 5 * time.Minute} {
 		if got := pluginhost.RestartDelay(time.Second, n); got != want {
 			t.Errorf("after %d crashes: want %s, got %s", n, want, got)
@@ -146,10 +147,38 @@ func TestB44_ProgramDiesWithItsHost(t *testing.T) {
 	}
 }
 
-// TestB48_OddOutputIsHarmless: lines that go-plugin's own readers panic at, wait
+// TestB44_ThreadsOfTheHostComeAndGo: the death signal follows a thread, and the
+// program must not die with one of the host's others.
+func TestB44_ThreadsOfTheHostComeAndGo(t *testing.T) {
+	var pids []int
+	var started []*pluginhost.Process
+	for range 6 {
+		p := launch(t, command(t, "good"))
+		started, pids = append(started, p), append(pids, askPID(t, p, "pid"))
+	}
+	var locked, ended sync.WaitGroup
+	for range 64 { // more than are idle, so that each free thread is taken
+		locked.Add(1)
+		ended.Go(func() {
+			runtime.LockOSThread() // a goroutine that ends locked takes its thread along
+			locked.Done()
+			locked.Wait()
+		})
+	}
+	ended.Wait()
+	for range 10 {
+		for i, p := range started {
+			if after, err := ask(t.Context(), p, "pid"); err != nil || parsePID(t, after) != pids[i] {
+				t.Fatalf("process %d is gone: %q, %v", pids[i], after, err)
+			}
+		}
+	}
+}
+
+// TestOddOutputIsHarmless: lines that go-plugin's own readers panic at, wait
 // for or stop at.
 // Shows: B50.
-func TestB48_OddOutputIsHarmless(t *testing.T) {
+func TestOddOutputIsHarmless(t *testing.T) {
 	p := launch(t, command(t, "good"))
 	for range 3 {
 		if _, err := ask(t.Context(), p, "odd-output"); err != nil {

@@ -9,6 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/tokenwheel/tokenwheel/plugins"
 	"github.com/tokenwheel/tokenwheel/plugins/pluginhost"
 )
@@ -114,6 +118,30 @@ func TestB42_HangingStartEndsInTime(t *testing.T) {
 			t.Errorf("want cancelled, got %v", err)
 		}
 	})
+}
+
+// TestDyingAtOnceLeaksNothing: a program that ends between its handshake and
+// the first call. What go-plugin had opened by then is closed: goleak looks for it
+// after all tests.
+func TestDyingAtOnceLeaksNothing(t *testing.T) {
+	for range 3 {
+		_, err := pluginhost.Launch(t.Context(), command(t, "dies"))
+		if err == nil || plugins.KindOf(err) != plugins.KindRetry {
+			t.Fatalf("want retry, got %v", err)
+		}
+	}
+}
+
+// TestStreamsThatFailSayUnavailable: the one code at which go-plugin keeps hold of
+// its connection, so that it can be closed.
+func TestStreamsThatFailSayUnavailable(t *testing.T) {
+	fail := func(context.Context, *grpc.StreamDesc, *grpc.ClientConn, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+		return nil, context.Canceled
+	}
+	_, err := pluginhost.AlwaysUnavailable(t.Context(), nil, nil, "/x/y", fail)
+	if status.Code(err) != codes.Unavailable {
+		t.Errorf("got %v", err)
+	}
 }
 
 // TestT22_EnvironmentIsAllowListed: the program sees what it is given and nothing

@@ -15,9 +15,9 @@ import (
 	"github.com/tokenwheel/tokenwheel/plugins/plugintest"
 )
 
-// TestU11_GoodProviderPassesEveryWay runs the whole suite on the example:
+// TestGoodProviderPassesEveryWay runs the whole suite on the example:
 // called directly, over the wire in memory, and as a process.
-func TestU11_GoodProviderPassesEveryWay(t *testing.T) {
+func TestGoodProviderPassesEveryWay(t *testing.T) {
 	t.Parallel()
 	plugintest.Run(t, plugintest.Config{
 		New:     func(testing.TB) plugins.Provider { return &pass.Provider{} },

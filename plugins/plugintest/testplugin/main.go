@@ -5,7 +5,13 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
 	"fmt"
+	"math/big"
 	"os"
 	"os/exec"
 	"strconv"
@@ -59,9 +65,25 @@ func main() {
 		say("1|1|unix|/tmp/elsewhere/socket|grpc|" + strings.Repeat("A", 100))
 	case "version":
 		say("1|99|unix|" + socket + "|grpc|")
+	case "dies":
+		fmt.Println("1|1|unix|" + socket + "|grpc|" + certificate())
 	case "hang":
 		select {}
 	}
+}
+
+// certificate is a good one, in the form of the handshake.
+func certificate() string {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		panic(err)
+	}
+	return base64.RawStdEncoding.EncodeToString(der)
 }
 
 // say prints a line instead of a handshake and stays.
