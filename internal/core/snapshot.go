@@ -88,11 +88,14 @@ func (c *Core) Remembered() []appregistry.TokenStatus {
 }
 
 func (c *Core) tokenView(t *token) appregistry.TokenStatus {
-	r := t.rec
+	r, next := t.rec, t.next()
+	if next == never && c.commit.retry.isSet() {
+		next = c.commit.retry.at // it waits for the store
+	}
 	return appregistry.TokenStatus{
 		ID: r.ID, Fingerprint: r.Fingerprint, Kind: r.Token.Kind, Service: r.Token.Service,
 		State: r.State, Reason: r.Reason, Proof: r.Proof, Obtained: r.Obtained, Keep: r.Keep,
-		Issued: r.Issued, Expires: r.Expires, Max: r.Max, Next: c.wall(t.next()), Attempts: t.failures,
+		Issued: r.Issued, Expires: r.Expires, Max: r.Max, Next: c.wall(next), Attempts: t.failures,
 	}
 }
 

@@ -1,0 +1,238 @@
+package core_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/internal/core"
+	"github.com/tokenwheel/tokenwheel/plugins"
+)
+
+// judge watches a world with the service's journal and its own book of what was
+// asked for, never the engine's word.
+type judge struct {
+	w    *world
+	live map[appregistry.AppID]registration
+	// keepers are the tokens that somebody, now or earlier, brought without
+	// asking for cancel.
+	keepers map[string]bool
+	acked   map[appregistry.AppID]bool
+	seen    int // of the journal of cancels
+	n       map[string]uint32
+}
+
+func (j *judge) check(t *rapid.T) {
+	for _, id := range j.w.svc.cancels[j.seen:] {
+		if j.keepers[id] {
+			t.Fatalf("P3: %s was cancelled, though a holder did not ask for it", id)
+		}
+		for app, r := range j.live {
+			for _, tok := range r.bring {
+				if j.genuine(tok) && string(tok.Identifier) == id && j.acked[app] && !j.replaced(app, tok) {
+					t.Fatalf("P3: %s was cancelled while %s holds it", id, app)
+				}
+			}
+			if j.w.held(app, "ns1") == id && j.acked[app] {
+				t.Fatalf("P4: %s was cancelled while the file of %s has it", id, app)
+			}
+		}
+	}
+	j.seen = len(j.w.svc.cancels)
+	for dir, tg := range j.w.targets {
+		if tg.n < j.n[dir] {
+			t.Fatalf("P5: generation of %s went back from %d to %d", dir, j.n[dir], tg.n)
+		}
+		j.n[dir] = tg.n
+	}
+	j.checkStates(t)
+}
+
+// genuine reports whether a token has the password that its service gave it. Who
+// brings another one refers to no token of that service.
+func (j *judge) genuine(tok plugins.Token) bool {
+	return j.w.svc.tokens[string(tok.Identifier)].password == string(tok.Password)
+}
+
+// replaced reports whether the app's file has a good other token in that place.
+func (j *judge) replaced(app appregistry.AppID, tok plugins.Token) bool {
+	return j.w.held(app, "ns1") != string(tok.Identifier)
+}
+
+// checkStates: no token without a state that means something, and no live one
+// without a next step.
+func (j *judge) checkStates(t *rapid.T) {
+	for _, e := range j.w.core.Entries() {
+		for _, s := range e.Tokens {
+			waits := slices.ContainsFunc(j.w.out, func(a core.Action) bool {
+				switch a := a.(type) {
+				case core.Renew:
+					return a.ID == s.ID
+				case core.Cancel:
+					return a.ID == s.ID
+				case core.Obtain, core.Commit:
+					return true
+				}
+				return false
+			})
+			if s.Next.IsZero() && !waits && s.State != appregistry.Expired {
+				t.Fatalf("P10: token %d is %v (%q) and nothing is planned", s.ID, s.State, s.Reason)
+			}
+		}
+	}
+}
+
+func (j *judge) register(t *rapid.T, tokens []plugins.Token) {
+	id := fmt.Sprintf("app%d", rapid.IntRange(0, 3).Draw(t, "app"))
+	r := registration{app: app(id), caller: core.Caller{Name: "alice"}}
+	r.app.AtEnd = rapid.SampledFrom([]appregistry.AtEnd{appregistry.CancelObtained, appregistry.CancelAll, appregistry.KeepAll}).Draw(t, "at end")
+	if rapid.Bool().Draw(t, "obtain") {
+		r.plan = plan(ns1)
+		r.app.Share = rapid.SampledFrom([]appregistry.Share{appregistry.ShareNone, appregistry.ShareUser}).Draw(t, "share")
+	} else {
+		r.bring = bring(rapid.SampledFrom(tokens).Draw(t, "token"))
+	}
+	ev := j.w.event(r)
+	if r.bring != nil {
+		tok := r.bring["ns1"]
+		ev.Brought["ns1"] = core.Brought{Authority: ns1, Identity: j.w.svc.identity(tok), Obtains: true}
+	}
+	j.w.step(ev)
+	j.settle(func() bool { return j.w.isDone(ev.Request) || len(j.w.replies[ev.Request]) > 0 })
+	replies := j.w.replies[ev.Request]
+	if len(replies) == 0 || replies[0].Err != nil {
+		return
+	}
+	// Acknowledged. Whether it then stands or is rejected is seen at the core.
+	j.live[r.app.ID], j.acked[r.app.ID] = r, true
+	if r.bring != nil && j.genuine(r.bring["ns1"]) && r.app.AtEnd != appregistry.CancelAll {
+		j.keepers[string(r.bring["ns1"].Identifier)] = true
+	}
+}
+
+// settle answers commits until cond holds or none is out.
+func (j *judge) settle(cond func() bool) {
+	for range 50 {
+		if cond() {
+			return
+		}
+		at := slices.IndexFunc(j.w.out, func(a core.Action) bool { _, ok := a.(core.Commit); return ok })
+		if at < 0 {
+			return
+		}
+		j.w.answer(at)
+	}
+}
+
+// sync drops from the book what the engine rejected: an application that was
+// told so is not there.
+func (j *judge) sync() {
+	for id := range j.live {
+		if _, err := j.w.core.Current(appregistry.AppKey{Owner: "alice", ID: id}); errors.Is(err, appregistry.ErrNotFound) {
+			delete(j.live, id)
+			delete(j.acked, id)
+		}
+	}
+}
+
+// Random events, answers in any order, faults, and crashes between any two
+// actions. Shows: P1, P3, P4, P10, K14, K15, K16, K19.
+func TestP3_HoldsUnderAnyOrderFaultAndCrash(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t, day, 7*day)
+		w.cfg.Seed = rapid.Uint64().Draw(t, "seed")
+		j := &judge{w: w, live: map[appregistry.AppID]registration{}, keepers: map[string]bool{}, acked: map[appregistry.AppID]bool{}, n: map[string]uint32{}}
+		tokens := []plugins.Token{w.svc.issue("alice"), w.svc.issue("alice")}
+		forged := tokens[0].Clone()
+		forged.Password = plugins.Secret("made up")
+		tokens = append(tokens, forged)
+		faulty := 0
+		w.svc.fault = func(string, string) error {
+			if faulty > 0 {
+				faulty--
+				return errDown
+			}
+			return nil
+		}
+		w.stageErr = func(appregistry.Set) error { return w.svc.fault("stage", "") }
+		w.storeErr = func() error { return w.svc.fault("commit", "") }
+		t.Repeat(map[string]func(*rapid.T){
+			"":         func(t *rapid.T) { j.check(t) },
+			"register": func(t *rapid.T) { j.register(t, tokens) },
+			"unregister": func(t *rapid.T) {
+				id := appregistry.AppID(fmt.Sprintf("app%d", rapid.IntRange(0, 3).Draw(t, "app")))
+				r := w.ask()
+				delete(j.live, id)
+				delete(j.acked, id)
+				w.step(core.Unregister{Request: r, Caller: alice, App: appregistry.AppKey{Owner: "alice", ID: id}})
+			},
+			"answer": func(t *rapid.T) {
+				if len(w.out) == 0 {
+					t.Skip("nothing is out")
+				}
+				w.answer(rapid.IntRange(0, len(w.out)-1).Draw(t, "which"))
+				j.sync()
+			},
+			"crash": func(t *rapid.T) {
+				before := len(j.live)
+				_ = before
+				w.crash()
+				for id := range j.acked {
+					if _, err := w.core.Current(appregistry.AppKey{Owner: "alice", ID: id}); err != nil && j.live[id].app.ID != "" {
+						t.Fatalf("P1: acknowledged %s is gone after a crash", id)
+					}
+				}
+			},
+			"wait": func(t *rapid.T) {
+				faulty = rapid.IntRange(0, 4).Draw(t, "faults")
+				w.run(time.Duration(rapid.IntRange(1, 48).Draw(t, "hours")) * time.Hour)
+				j.sync()
+			},
+		})
+		faulty = 0
+		w.run(time.Hour)
+		j.sync()
+		j.check(t)
+	})
+}
+
+// No obtainable token is lost under a mix of faults, with crashes. Shows: P2, K05, K06.
+func TestP2_NothingObtainableIsLost(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t, day, 7*day)
+		w.svc.noExpiry = rapid.Bool().Draw(t, "expiry unknown")
+		share := rapid.SampledFrom([]appregistry.Share{appregistry.ShareNone, appregistry.ShareUser}).Draw(t, "share")
+		for i := range 3 {
+			r := registration{app: app(fmt.Sprintf("app%d", i)), plan: plan(ns1)}
+			if r.app.Share = share; i == 0 {
+				r.plan, r.bring = nil, bring(w.svc.issue("alice"))
+			}
+			w.mustDone(w.register(r))
+		}
+		roll := rapid.IntRange(0, 9)
+		w.svc.fault = func(op, _ string) error {
+			if roll.Draw(t, op) < 3 {
+				return rapid.SampledFrom([]error{errDown, plugins.Suspect(errDown), plugins.Denied(errDown), plugins.Replace(errDown)}).Draw(t, "error")
+			}
+			return nil
+		}
+		w.stageErr = func(appregistry.Set) error { return w.svc.fault("stage", "") }
+		for range rapid.IntRange(20, 120).Draw(t, "steps") {
+			w.run(time.Duration(rapid.IntRange(1, 240).Draw(t, "minutes")) * time.Minute)
+			if rapid.IntRange(0, 19).Draw(t, "crash") == 0 {
+				w.crash()
+				w.run(time.Minute)
+			}
+			for i := range 3 {
+				if id := appregistry.AppID(fmt.Sprintf("app%d", i)); !w.valid(id, "ns1") {
+					t.Fatalf("lost: the token %s of %s is dead at %v", w.held(id, "ns1"), id, w.boot)
+				}
+			}
+		}
+	})
+}
