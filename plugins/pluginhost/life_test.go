@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -124,7 +125,13 @@ func TestB43_CrashEndsTheGroupToo(t *testing.T) {
 func TestB44_ProgramDiesWithItsHost(t *testing.T) {
 	for _, mode := range []string{"good", "no-host-pipe", "no-death-signal"} {
 		t.Run(mode, func(t *testing.T) {
+			dir, err := os.MkdirTemp("", "host") // what a killed host leaves; short, for a socket's path
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = os.RemoveAll(dir) })
 			host := exec.Command(program, "host", program, mode)
+			host.Env = append(os.Environ(), "TMPDIR="+dir)
 			out, err := host.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
