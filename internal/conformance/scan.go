@@ -18,7 +18,7 @@ var (
 	// A test's name begins with the ids it shows: TestY18_N27_HungTarget….
 	nameIDs  = regexp.MustCompile(`^(?:Test|Fuzz)((?:[A-Z]+[0-9]+_)+)`)
 	oneID    = regexp.MustCompile(`^[A-Z]+-?[A-Z]*[0-9]+$`)
-	showLine = regexp.MustCompile(`(?m)^Shows: (.*?)\.?$`)
+	showLine = regexp.MustCompile(`(?m)\bShows: (.*?)\.?$`)
 )
 
 // Scan reads every test file below root and returns, by id without dash, the
@@ -101,7 +101,7 @@ func testIDs(f *ast.FuncDecl) ([]string, error) {
 func joinShows(doc string) string {
 	var out []string
 	for line := range strings.SplitSeq(doc, "\n") {
-		if n := len(out); n > 0 && strings.HasPrefix(out[n-1], "Shows: ") && strings.HasSuffix(out[n-1], ",") {
+		if n := len(out); n > 0 && strings.Contains(out[n-1], "Shows: ") && strings.HasSuffix(out[n-1], ",") {
 			out[n-1] += " " + line
 			continue
 		}

@@ -53,7 +53,7 @@ type Options struct {
 	Program string // absolute path of this program
 	// Command is how the user called it, for the commands to try.
 	Command string
-	// Control serves the daemon's socket while the demo runs.
+	// Control serves the daemon's socket while the demo runs; nil: nobody does.
 	Control func(ctx context.Context, r *renewer.Renewer, socket string) error
 }
 
@@ -133,7 +133,9 @@ func (s *stage) play(ctx context.Context) error {
 	s.introduce()
 	return r.Run(ctx, func(ctx context.Context) error {
 		g, ctx := errgroup.WithContext(ctx)
-		g.Go(func() error { return s.o.Control(ctx, r, s.path("control.sock")) })
+		if s.o.Control != nil {
+			g.Go(func() error { return s.o.Control(ctx, r, s.path("control.sock")) })
+		}
 		g.Go(func() error { return s.watchLogins(ctx) })
 		g.Go(func() error { return s.executor(ctx, "orders") })
 		g.Go(func() error { return s.executor(ctx, "clicks") })

@@ -122,7 +122,7 @@ func (s *stage) hooks() renewer.Hooks {
 	return renewer.Hooks{Each: func(ev renewer.Event) {
 		switch ev.What {
 		case "token-obtained":
-			s.say.line("obtained", "token %s of kind %s for %s", ev.Fingerprint, ev.Kind, apps(ev))
+			s.say.line("obtained", "token %s of kind %s", ev.Fingerprint, ev.Kind)
 			s.seen.set(sawObtained)
 			if ev.Authority.Instance == "gatepass" {
 				s.seen.set(sawPlugin)

@@ -133,7 +133,7 @@ func (p *Provider) Obtain(ctx context.Context, req plugins.ObtainRequest) ([]plu
 	for _, name := range names {
 		g, err := p.obtainOne(ctx, name, req.User, renewer)
 		if err != nil {
-			return nil, fmt.Errorf("get a token from %s for %s: %w", name, req.User, serviceError(err))
+			return nil, serviceError(err)
 		}
 		grants = append(grants, g)
 	}
@@ -212,13 +212,9 @@ func (p *Provider) call(ctx context.Context, t plugins.Token, method string, req
 	if err != nil {
 		return err
 	}
-	err = p.addresses[name].Do(ctx, func(ctx context.Context, addr string) error {
+	return serviceError(p.addresses[name].Do(ctx, func(ctx context.Context, addr string) error {
 		return p.conns.call(ctx, addr, method, req, answer)
-	})
-	if err != nil {
-		return fmt.Errorf("%s at %s: %w", method, name, serviceError(err))
-	}
-	return nil
+	}))
 }
 
 func tokenProto(t plugins.Token) *pb.TokenProto {
