@@ -205,7 +205,10 @@ func (c *Core) unregister(ev Unregister) {
 	} else {
 		c.leave(a, errLeft)
 	}
-	c.afterCommit(func() { c.reply(ev.Request, Done, nil) })
+	c.commit.waiting = append(c.commit.waiting, waiter{
+		run:  func() { c.reply(ev.Request, Done, nil) },
+		lost: func(err error) { c.reply(ev.Request, Done, err) },
+	})
 }
 
 // stay takes back an unregistration that lingers, and begins the lease anew.
@@ -255,7 +258,10 @@ func (c *Core) leave(a *app, why error) {
 		}
 	}
 	c.emit(Notify{What: AppLeft, Apps: []appregistry.AppKey{rec.App.Key()}, Reason: why.Error()})
-	c.afterCommit(func() { c.answer(a, why) })
+	c.commit.waiting = append(c.commit.waiting, waiter{
+		run:  func() { c.answer(a, why) },
+		lost: func(err error) { c.answer(a, err) },
+	})
 }
 
 func (c *Core) leaveEntry(id appregistry.EntryID) {

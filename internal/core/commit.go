@@ -32,6 +32,8 @@ type waiter struct {
 	run func()
 	// fail is called instead where the commit failed; nil: wait for the next one.
 	fail func(error)
+	// lost is called instead where no commit will ever succeed and fail is nil.
+	lost func(error)
 }
 
 func (c *Core) afterCommit(run func()) {
@@ -92,7 +94,7 @@ func (c *Core) committed(ev Committed) {
 			w.run()
 		}
 	case errors.Is(ev.Err, appregistry.ErrFenced):
-		c.stop(ev.Err)
+		c.stop(ev.Err, aboard)
 	default:
 		c.commitFailed(aboard, ev.Err)
 	}
@@ -116,16 +118,28 @@ func (c *Core) commitFailed(aboard []waiter, err error) {
 	}
 }
 
-// stop ends all acting: another writer has the store.
-func (c *Core) stop(err error) {
-	c.taken = fmt.Errorf("commit: %w", err)
+// stop ends all acting: another writer has the store. Everybody who waits for
+// something is told.
+func (c *Core) stop(err error, aboard []waiter) {
+	err = fmt.Errorf("commit: %w", err)
 	c.emit(Notify{What: StoreTaken, Op: "store", Err: err})
+	waiting := append(aboard, c.commit.waiting...)
+	c.commit.waiting = nil
+	for _, w := range waiting {
+		switch {
+		case w.fail != nil:
+			w.fail(err)
+		case w.lost != nil:
+			w.lost(err)
+		}
+	}
 	for _, a := range c.apps {
-		c.answer(a, c.taken)
+		c.answer(a, err)
 	}
 	for _, t := range c.tokens {
-		c.answerCommands(t, c.taken)
+		c.answerCommands(t, err)
 	}
+	c.taken = err
 }
 
 // later marks a change that may be lost: it is written with the next commit, or

@@ -27,7 +27,7 @@ const (
 var (
 	errOperatorOnly = errors.New("only an operator may do this")
 	errSuperseded   = errors.New("another registration took its place")
-	errLeft         = errors.New("unregistered before it was ready")
+	errLeft         = errors.New("unregistered")
 )
 
 // mayActFor reports whether the caller may act for a user.

@@ -38,7 +38,7 @@ func (c *Core) start() {
 	var h header
 	if c.commit.header != nil {
 		if err := json.Unmarshal(c.commit.header, &h); err != nil || h.V > appregistry.RecordVersion {
-			c.stop(fmt.Errorf("header of version %d: %w", h.V, cmp.Or(err, appregistry.ErrNewer)))
+			c.stop(fmt.Errorf("header of version %d: %w", h.V, cmp.Or(err, appregistry.ErrNewer)), nil)
 			return
 		}
 	}
