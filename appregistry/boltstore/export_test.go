@@ -34,5 +34,15 @@ func SetSchema(path string, schema uint32) error {
 	})
 }
 
+// DropRecord deletes a record behind the back of the header.
+func DropRecord(path string, key []byte) error {
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(recordsBucket).Delete(key) })
+}
+
 // HolderPath is where the pid stands.
 var HolderPath = holderPath

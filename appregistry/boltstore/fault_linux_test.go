@@ -12,12 +12,22 @@ import (
 
 // TestB60_FullDisk writes to a device that is full. Nothing is acknowledged, and
 // what was there before is still there.
-func TestB60_FullDisk(t *testing.T) {
-	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
+func TestB60_FullDisk(t *testing.T) { commitTo(t, "/dev/full", syscall.ENOSPC) }
+
+// TestB61_NothingIsAcknowledgedBeforeTheSync writes to a device that takes
+// everything and cannot sync.
+func TestB61_NothingIsAcknowledgedBeforeTheSync(t *testing.T) {
+	commitTo(t, "/dev/null", syscall.EINVAL)
+}
+
+// commitTo puts a device in place of the file of an open store and commits.
+func commitTo(t *testing.T, device string, want error) {
+	t.Helper()
+	dev, err := os.OpenFile(device, os.O_RDWR, 0)
 	if err != nil {
-		t.Skip("no /dev/full on this system")
+		t.Fatal(err)
 	}
-	defer full.Close()
+	defer dev.Close()
 	path := filled(t, 60)
 	var file *os.File
 	s, err := boltstore.OpenThrough(path, func(name string, flag int, mode os.FileMode) (*os.File, error) {
@@ -29,17 +39,17 @@ func TestB60_FullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if err := syscall.Dup3(int(full.Fd()), int(file.Fd()), syscall.O_CLOEXEC); err != nil {
+	if err := syscall.Dup3(int(dev.Fd()), int(file.Fd()), syscall.O_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}
 	// Small enough for pages that the file has already.
 	err = s.Commit(t.Context(), appregistry.Batch{Put: pair(0)})
-	if !errors.Is(err, boltstore.ErrFailed) || !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("commit: %v, want ErrFailed and ENOSPC", err)
+	if !errors.Is(err, boltstore.ErrFailed) || !errors.Is(err, want) {
+		t.Errorf("commit: %v, want ErrFailed and %v", err, want)
 	}
-	want := map[int]bool{}
+	all := map[int]bool{}
 	for i := range 60 {
-		want[i] = true
+		all[i] = true
 	}
-	checkPairs(t, path, want)
+	checkPairs(t, path, all)
 }

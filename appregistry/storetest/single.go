@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
 )
@@ -121,8 +122,10 @@ func copiesIn(ctx context.Context, p *place) error {
 	return p.holds(ctx, "key=value")
 }
 
+// copiesOut takes a value that no store keeps in some smaller place of its own.
 func copiesOut(ctx context.Context, p *place) error {
-	if err := p.put(ctx, "key", "value"); err != nil {
+	value := strings.Repeat("value", 2000)
+	if err := p.put(ctx, "key", value); err != nil {
 		return err
 	}
 	got, err := p.Get(ctx, []byte("key"))
@@ -135,7 +138,7 @@ func copiesOut(ctx context.Context, p *place) error {
 		copy(value, "xxxxx")
 		return nil
 	})
-	return errors.Join(err, p.holds(ctx, "key=value"))
+	return errors.Join(err, p.holds(ctx, "key="+value))
 }
 
 func fenceHoldsOrNothing(ctx context.Context, p *place) error {
