@@ -46,6 +46,7 @@ func packages(t *testing.T) map[string]pkg {
 var arrows = map[string][]string{
 	"plugins":                       {},
 	"plugins/hdfs":                  {"internal/namenode", "plugins", "hadooptoken", "internal/hrpc", "internal/sasl", "internal/krb", "internal/hadooppb", "internal/hadoopconf", "internal/clock"},
+	"plugins/hdfs/hdfstest":         {"plugins", "plugins/hdfs", "plugins/plugintest"},
 	"plugins/pluginmain":            {"plugins", "internal/pluginwire/...", "internal/hclogslog"},
 	"plugins/pluginhost":            {"plugins", "internal/pluginwire/...", "internal/hclogslog"},
 	"plugins/plugintest":            {"plugins", "plugins/pluginhost", "internal/pluginwire/..."},

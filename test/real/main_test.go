@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { os.Exit(runMain(m)) }
 func runMain(m *testing.M) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	c, err := cluster.Start(ctx, cluster.Options{Protection: "authentication,integrity,privacy"})
+	c, err := cluster.Start(ctx, cluster.Options{Protection: allProtections})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
