@@ -35,6 +35,19 @@ func identityFlags(c *cobra.Command) *identity {
 
 // complete fills in what the flags left to the environment.
 func (id *identity) complete() error {
+	if err := id.completePaths(); err != nil {
+		return err
+	}
+	if id.keytab != "" {
+		if id.principal == "" {
+			return advise(fmt.Errorf("--keytab %s without a principal", id.keytab), "add --principal NAME; klist -kt shows which the keytab has")
+		}
+		return nil
+	}
+	return id.findCache()
+}
+
+func (id *identity) completePaths() error {
 	if id.confDir == "" {
 		id.confDir = hadoopconf.Dir()
 	}
@@ -47,13 +60,7 @@ func (id *identity) complete() error {
 	if id.krb5Conf == "" {
 		id.krb5Conf = "/etc/krb5.conf"
 	}
-	if id.keytab != "" {
-		if id.principal == "" {
-			return advise(fmt.Errorf("--keytab %s without a principal", id.keytab), "add --principal NAME; klist -kt shows which the keytab has")
-		}
-		return nil
-	}
-	return id.findCache()
+	return nil
 }
 
 // findCache takes the credential cache that kinit wrote.

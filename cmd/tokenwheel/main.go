@@ -44,7 +44,12 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.AddCommand(
+		newConfig(),
 		newCreds(),
+		newFetch(),
+		newDemo(),
+		newDemoExecutor(),
+		newDemoProvider(),
 	)
 	return root
 }

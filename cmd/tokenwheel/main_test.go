@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -127,4 +128,9 @@ func onlyToken(t *testing.T, path string) (alias string, tok plugins.Token) {
 	for alias, tok = range creds.Tokens {
 	}
 	return alias, tok
+}
+
+func sorted(list []string) []string {
+	slices.Sort(list)
+	return list
 }

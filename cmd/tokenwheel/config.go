@@ -1,0 +1,193 @@
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/tokenwheel/tokenwheel/internal/hadoopconf"
+	"github.com/tokenwheel/tokenwheel/renewer"
+)
+
+// fullYAML is every key with its default and its meaning. It is decoded before
+// the operator's file, so that what it says is what is done.
+//
+//go:embed full.yaml
+var fullYAML []byte
+
+// config is the daemon's configuration; full.yaml says what the keys mean.
+type config struct {
+	HadoopConf string                    `yaml:"hadoop_conf"`
+	Kerberos   kerberosConfig            `yaml:"kerberos"`
+	Control    controlConfig             `yaml:"control"`
+	Store      string                    `yaml:"store"`
+	Renewal    renewalConfig             `yaml:"renewal"`
+	Retry      retryConfig               `yaml:"retry"`
+	Staging    stagingConfig             `yaml:"staging"`
+	Providers  map[string]providerConfig `yaml:"providers"`
+	Access     accessConfig              `yaml:"access"`
+	Log        logConfig                 `yaml:"log"`
+}
+
+type kerberosConfig struct {
+	Principal string `yaml:"principal"`
+	Keytab    string `yaml:"keytab"`
+	CCache    string `yaml:"ccache"`
+	Krb5Conf  string `yaml:"krb5_conf"`
+}
+
+// controlConfig may be written as the address alone.
+type controlConfig struct {
+	Address string `yaml:"address"`
+	Mode    string `yaml:"mode"`
+	Group   string `yaml:"group"`
+}
+
+// UnmarshalYAML implements yaml.NodeUnmarshaler.
+func (c *controlConfig) UnmarshalYAML(n ast.Node) error {
+	if s, ok := n.(*ast.StringNode); ok {
+		c.Address = s.Value
+		return nil
+	}
+	type plain controlConfig
+	p := plain(*c)
+	err := yaml.NodeToValue(n, &p)
+	*c = controlConfig(p)
+	return err
+}
+
+type renewalConfig struct {
+	TimeRatio       float64  `yaml:"time-ratio"`
+	Jitter          float64  `yaml:"jitter"`
+	MinLead         duration `yaml:"min-lead"`
+	ReplaceLead     duration `yaml:"replace-lead"`
+	DefaultValidity duration `yaml:"default-validity"`
+	Grace           duration `yaml:"grace"`
+	Coalesce        duration `yaml:"coalesce"`
+	CallTimeout     duration `yaml:"call-timeout"`
+	Workers         int      `yaml:"workers"`
+	PerService      int      `yaml:"per-service"`
+}
+
+type retryConfig struct {
+	InitialBackoff duration `yaml:"initial-backoff"`
+	MaxBackoff     duration `yaml:"max-backoff"`
+}
+
+type stagingConfig struct {
+	Default       string            `yaml:"default"`
+	Targets       map[string]string `yaml:"targets"`
+	Keep          int               `yaml:"keep"`
+	PerTarget     int               `yaml:"per-target"`
+	ClearTransfer bool              `yaml:"clear-transfer"`
+}
+
+type providerConfig struct {
+	Builtin string         `yaml:"builtin"`
+	Command string         `yaml:"command"`
+	Args    []string       `yaml:"args"`
+	SHA256  string         `yaml:"sha256"`
+	PassEnv []string       `yaml:"pass-env"`
+	Config  map[string]any `yaml:"config"`
+}
+
+type accessConfig struct {
+	Operators []string            `yaml:"operators"`
+	ActsFor   map[string][]string `yaml:"acts-for"`
+}
+
+type logConfig struct {
+	Level  string `yaml:"level"`
+	Format string `yaml:"format"`
+}
+
+// duration is a time.Duration whose errors keep their place in the file.
+type duration time.Duration
+
+// UnmarshalYAML implements yaml.NodeUnmarshaler.
+func (d *duration) UnmarshalYAML(n ast.Node) error {
+	text := n.GetToken().Value
+	v, err := time.ParseDuration(text)
+	if err != nil || v < 0 {
+		return &yaml.SyntaxError{Message: fmt.Sprintf("%q is no duration: write a number with its unit, such as 90s, 5m or 12h", text), Token: n.GetToken()}
+	}
+	*d = duration(v)
+	return nil
+}
+
+// What kinds of staging file systems there are.
+const (
+	stageNowhere = "none"
+	stageLocal   = "local"
+	stageHDFS    = "hdfs"
+)
+
+func (c *config) complete() {
+	if c.HadoopConf == "" {
+		c.HadoopConf = hadoopconf.Dir()
+	}
+	for name, p := range c.Providers {
+		if p.Builtin == "" && p.Command == "" {
+			p.Builtin, _, _ = strings.Cut(name, "@")
+			c.Providers[name] = p
+		}
+	}
+}
+
+// socketPath is the control address as a path; "" where it is none.
+func (c *config) socketPath() string { return socketPath(c.Control.Address) }
+
+func socketPath(address string) string {
+	path, ok := strings.CutPrefix(address, "unix://")
+	if !ok || !filepath.IsAbs(path) {
+		return ""
+	}
+	return path
+}
+
+func (c *config) socketMode() (os.FileMode, error) {
+	var mode uint32
+	if _, err := fmt.Sscanf(c.Control.Mode, "%o", &mode); err != nil || mode&^0o777 != 0 || mode&0o600 != 0o600 {
+		return 0, fmt.Errorf("%q is no mode of a socket: write 0600, 0660 or 0666", c.Control.Mode)
+	}
+	return os.FileMode(mode), nil
+}
+
+// storePath is the path of the bolt store; "" for a store in memory.
+func (c *config) storePath() (string, error) {
+	if c.Store == "memory:" {
+		return "", nil
+	}
+	path, ok := strings.CutPrefix(c.Store, "bolt://")
+	if !ok || !filepath.IsAbs(path) {
+		return "", fmt.Errorf("%q is no store: write bolt:///PATH, or memory: to forget everything at the end", c.Store)
+	}
+	return path, nil
+}
+
+// localFS tells which staging file systems are directories of this machine.
+func (c *config) localFS(name string) bool {
+	if name == "" {
+		return c.Staging.Default == stageLocal
+	}
+	return c.Staging.Targets[name] == stageLocal
+}
+
+func (c *config) policy() renewer.Policy {
+	r := c.Renewal
+	p := renewer.Policy{
+		Ratio: r.TimeRatio, Jitter: r.Jitter, MinLead: time.Duration(r.MinLead), ReplaceLead: time.Duration(r.ReplaceLead),
+		DefaultValidity: time.Duration(r.DefaultValidity), Grace: time.Duration(r.Grace), Coalesce: time.Duration(r.Coalesce),
+		FirstRetry: time.Duration(c.Retry.InitialBackoff), MaxRetry: time.Duration(c.Retry.MaxBackoff),
+	}
+	if p.Jitter == 0 {
+		p.Jitter = -1 // in the policy's words zero is the default
+	}
+	return p
+}

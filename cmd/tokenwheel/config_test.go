@@ -1,0 +1,212 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tokenwheel/tokenwheel/hadooptest"
+)
+
+// write makes a private file.
+func write(t *testing.T, path, text string) string {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// config writes a configuration that is well, followed by more keys.
+func (s site) config(t *testing.T, more string) string {
+	t.Helper()
+	return write(t, s.file("tokenwheel.yaml"), fmt.Sprintf(`hadoop_conf: %s
+kerberos: {principal: %s@%s, keytab: %s, krb5_conf: %s}
+control: unix://%s
+store: bolt://%s
+staging: {default: local}
+%s`, s.ConfDir, self, s.Realm, s.keytab(t, self), s.Krb5Conf, s.file("control.sock"), s.file("apps.db"), more))
+}
+
+func TestConfig_EveryKeyHasItsDefaultInFullYAML(t *testing.T) {
+	var tree map[string]any
+	if err := yaml.Unmarshal(fullYAML, &tree); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"providers.hdfs"}
+	for _, key := range allKeys(reflect.TypeFor[config](), "") {
+		want = append(want, strings.Replace(key, "*", "hdfs", 1))
+	}
+	if diff := cmp.Diff(sorted(want), keysIn(tree, "")); diff != "" {
+		t.Errorf("keys of the type and of full.yaml (-type +file):\n%s", diff)
+	}
+	if l := parseConfig("full.yaml", fullYAML); l.err() != nil {
+		t.Error(l.err())
+	}
+}
+
+// keysIn are the paths of all keys, sorted as allKeys sorts them: section by section.
+func keysIn(tree map[string]any, path string) []string {
+	var all []string
+	for key, v := range tree {
+		all = append(all, join(path, key))
+		if m, ok := v.(map[string]any); ok {
+			all = append(all, keysIn(m, join(path, key))...)
+		}
+	}
+	return sorted(all)
+}
+
+func TestConfig_ShortFileKeepsAllOtherDefaults(t *testing.T) {
+	full := parseConfig("full.yaml", fullYAML)
+	for name, text := range map[string]string{
+		"empty":        "",
+		"comment only": "# nothing\n",
+		"YAML":         "renewal:\n  workers: 7\ncontrol: unix:///run/x.sock\n",
+		"JSON":         "{\n\t\"renewal\": {\"workers\": 7},\n\t\"control\": {\"address\": \"unix:///run/x.sock\"}\n}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := full.config
+			if text != "" && text[0] != '#' {
+				want.Renewal.Workers, want.Control.Address = 7, "unix:///run/x.sock"
+			}
+			l := parseConfig("x", []byte(text))
+			if err := l.err(); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, l.config); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestConfig_ErrorsShowTheLineAndTheNearestKey(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"a typo": {"renewal:\n  jiter: 0.1\n", `f:2:3: unknown key "renewal.jiter"; did you mean "renewal.jitter"?
+    1 | renewal:
+    2 |   jiter: 0.1
+      |   ^`},
+		"another section": {"workers: 3\n", `f:1:1: unknown key "workers"; did you mean "renewal.workers"?
+    1 | workers: 3
+      | ^`},
+		"nothing like it": {"metrics: x\n", `f:1:1: unknown key "metrics"; tokenwheel config default prints all keys
+    1 | metrics: x
+      | ^`},
+		"several at once": {"stor: x\nproviders:\n  acme: {comand: /x}\n", `f:1:1: unknown key "stor"; did you mean "store"?
+    1 | stor: x
+      | ^
+f:3:10: unknown key "providers.acme.comand"; did you mean "providers.*.command"?
+    2 | providers:
+    3 |   acme: {comand: /x}
+      |          ^`},
+		"a duration in words": {"retry:\n  max-backoff: 5 minutes\n", `f:2:16: "5 minutes" is no duration: write a number with its unit, such as 90s, 5m or 12h
+    1 | retry:
+    2 |   max-backoff: 5 minutes
+      |                ^`},
+		"a wrong type": {"renewal:\n  workers: many\n", `f:2:12: this is of type string; want int
+    1 | renewal:
+    2 |   workers: many
+      |            ^`},
+		"a key twice": {"store: a\nstore: b\n", `f:2:1: mapping key "store" already defined at [1:1]
+    1 | store: a
+    2 | store: b
+      | ^`},
+		"two documents": {"store: a\n---\nstore: b\n", `f:3:6: a second document: one file holds one configuration
+    2 | ---
+    3 | store: b
+      |      ^`},
+		"not YAML": {"renewal: [1\n", `f:1:10: sequence end token ']' not found
+    1 | renewal: [1
+      |          ^`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := parseConfig("f", []byte(c.text)).err()
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if diff := cmp.Diff(c.want, err.Error()); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestConfig_CheckSaysAllProblemsAtOnce(t *testing.T) {
+	s := newSite(t, hadooptest.Config{})
+	wide := s.file("wide")
+	if err := os.Mkdir(wide, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(wide, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	keytab := s.keytab(t, self)
+	if err := os.Chmod(keytab, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf(`hadoop_conf: %s
+kerberos: {principal: "a b@X", keytab: %s, krb5_conf: %s}
+control: {address: "tcp://0.0.0.0:1", mode: "0177", group: no-such-group}
+store: bolt://%s/apps.db
+renewal: {time-ratio: 2, jitter: 1, workers: 0, call-timeout: 0s}
+retry: {initial-backoff: 10m}
+staging: {default: s3, targets: {scratch: ftp}}
+providers:
+  acme: {}
+  other: {command: /nowhere/other, sha256: "00"}
+  third: {command: /nowhere/third}
+log: {level: loud, format: xml}
+`, s.file("no-conf"), keytab, s.file("no-krb5"), wide)
+	path := write(t, s.file("bad.yaml"), text)
+	r := fails(t, exitFound, []string{"mend"}, "config", "check", "--config", path)
+	var keys []string
+	for _, m := range regexp.MustCompile(`(?m)(?:^|: )`+regexp.QuoteMeta(path)+`:\d+:\d+: ([a-z0-9_.-]+): `).FindAllStringSubmatch(r.errOut, -1) {
+		keys = append(keys, m[1])
+	}
+	want := []string{
+		"control", "control.group", "control.mode", "hadoop_conf", "kerberos.keytab", "kerberos.krb5_conf", "log.format", "log.level",
+		"providers.acme", "providers.other.command", "providers.third", "renewal.call-timeout", "renewal.jitter", "renewal.time-ratio",
+		"renewal.workers", "retry.max-backoff", "staging.default", "staging.targets.scratch", "store",
+	}
+	if diff := cmp.Diff(want, sorted(keys)); diff != "" {
+		t.Errorf("keys with a problem (-want +got):\n%s\n%s", diff, r.errOut)
+	}
+}
+
+// Shows: N32.
+func TestConfig_ConnectTriesWhatTheFileNames(t *testing.T) {
+	s := newSite(t, hadooptest.Config{Principals: []string{"mallory"}})
+	good := s.config(t, "")
+	ok(t, "config", "check", "--config", good)
+	ok(t, "config", "check", "--connect", "--config", good)
+
+	t.Run("service down", func(t *testing.T) {
+		s.NameNode.SetFault(hadooptest.Fault{Cut: true, Standby: true})
+		defer s.NameNode.SetFault(hadooptest.Fault{})
+		s.KDC.SetDown(true)
+		defer s.KDC.SetDown(false)
+		fails(t, exitFound, []string{"providers.hdfs"}, "config", "check", "--connect", "--timeout", "1s", "--config", good)
+	})
+	t.Run("damaged store", func(t *testing.T) {
+		db := write(t, s.file("apps.db"), "no database")
+		defer os.Remove(db)
+		fails(t, exitFound, []string{"store", db}, "config", "check", "--connect", "--config", good)
+	})
+	t.Run("keytab of another", func(t *testing.T) {
+		text, err := os.ReadFile(good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad := write(t, filepath.Join(s.dir, "bad.yaml"), strings.ReplaceAll(string(text), s.keytab(t, self), s.keytab(t, "mallory")))
+		fails(t, exitFound, []string{"providers.hdfs", "keytab"}, "config", "check", "--connect", "--config", bad)
+	})
+	fails(t, exitLocal, []string{"nowhere.yaml"}, "config", "check", "--config", "nowhere.yaml")
+}

@@ -1,0 +1,307 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tokenwheel/tokenwheel/appregistry/boltstore"
+	"github.com/tokenwheel/tokenwheel/internal/hadoopconf"
+	"github.com/tokenwheel/tokenwheel/internal/krb"
+	"github.com/tokenwheel/tokenwheel/plugins/pluginhost"
+)
+
+func newConfig() *cobra.Command {
+	c := &cobra.Command{Use: "config", Short: "Check a configuration, or print the default one"}
+	c.AddCommand(newConfigCheck(), &cobra.Command{
+		Use: "default", Short: "Print every key with its default and its meaning", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := c.OutOrStdout().Write(fullYAML)
+			return err
+		},
+	})
+	return c
+}
+
+func configFlag(c *cobra.Command) *string {
+	return c.Flags().String("config", "/etc/tokenwheel/tokenwheel.yaml", "the daemon's configuration file")
+}
+
+func newConfigCheck() *cobra.Command {
+	var connect bool
+	c := &cobra.Command{
+		Use:   "check [--connect]",
+		Short: "Say everything that is wrong with a configuration",
+		Long: `Check a configuration file and the files it names, and say all that is wrong, not
+only the first. With --connect also log in, ask the NameNodes for an answer, open
+the store and start the provider programs. Exit code 4 when something is found.`,
+		Args: cobra.NoArgs,
+	}
+	path, timeout := configFlag(c), timeoutFlag(c)
+	c.Flags().BoolVar(&connect, "connect", false, "try the login, the services, the store and the programs too")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		l, err := loadConfig(*path)
+		if err != nil {
+			return err
+		}
+		l.check()
+		if connect && l.err() == nil {
+			ctx, cancel := context.WithTimeout(c.Context(), *timeout)
+			defer cancel()
+			l.connect(ctx)
+		}
+		if err := l.err(); err != nil {
+			return advise(fmt.Errorf("%w\n%w: %d to mend", err, errFound, len(l.problems.list)), "mend these, then check again")
+		}
+		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: nothing wrong\n", printable(*path))
+		return err
+	}
+	return c
+}
+
+// check notes what can be told without network.
+func (l *loaded) check() {
+	l.checkHadoop()
+	l.checkKerberos()
+	l.checkControl()
+	l.checkStore()
+	l.checkRenewal()
+	l.checkStaging()
+	l.checkProviders()
+	l.oneOf("log.level", l.Log.Level, "debug", "info", "warn", "error")
+	l.oneOf("log.format", l.Log.Format, "text", "json")
+}
+
+func (l *loaded) oneOf(key, value string, words ...string) {
+	if !slices.Contains(words, value) {
+		l.report(key, "%q: want one of %q", value, words)
+	}
+}
+
+func (l *loaded) checkHadoop() {
+	conf, err := hadoopconf.Load(l.HadoopConf)
+	if err != nil {
+		l.report("hadoop_conf", "%v; name the directory with core-site.xml, or set HADOOP_CONF_DIR", err)
+		return
+	}
+	if secure, err := conf.SecurityEnabled(); err != nil {
+		l.report("hadoop_conf", "%v", err)
+	} else if !secure {
+		l.report("hadoop_conf", "%s: hadoop.security.authentication is not kerberos; only secure clusters have delegation tokens", l.HadoopConf)
+	}
+	if nodes, err := conf.Namenodes(); err != nil {
+		l.report("hadoop_conf", "%v", err)
+	} else if len(nodes) == 0 {
+		l.report("hadoop_conf", "%s: no NameNode; set fs.defaultFS or dfs.nameservices", l.HadoopConf)
+	}
+}
+
+func (l *loaded) checkKerberos() {
+	k := l.Kerberos
+	conf, err := krb.LoadConfig(k.Krb5Conf)
+	if err != nil {
+		l.report("kerberos.krb5_conf", "%v", err)
+	}
+	switch {
+	case k.Keytab == "" && k.CCache == "":
+		l.report("kerberos.keytab", "neither a keytab nor a ccache: the daemon could not log in")
+	case k.Keytab != "" && k.CCache != "":
+		l.report("kerberos.ccache", "both a keytab and a ccache: choose one")
+	case k.CCache != "":
+		l.private("kerberos.ccache", k.CCache)
+	default:
+		l.checkKeytab(conf)
+	}
+}
+
+func (l *loaded) checkKeytab(conf *krb.Config) {
+	k := l.Kerberos
+	if k.Principal == "" {
+		l.report("kerberos.principal", "a keytab needs it; klist -kt %s shows which it has", k.Keytab)
+	} else if conf != nil {
+		if _, err := krb.ParsePrincipal(k.Principal, conf.DefaultRealm); err != nil {
+			l.report("kerberos.principal", "%v", err)
+		}
+	}
+	if l.private("kerberos.keytab", k.Keytab) {
+		if _, err := krb.LoadKeytab(k.Keytab); err != nil {
+			l.report("kerberos.keytab", "%v", err)
+		}
+	}
+}
+
+// private notes a secret file that is not there or that others may read.
+func (l *loaded) private(key, path string) bool {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		l.report(key, "%v", err)
+	case info.Mode().Perm()&0o077 != 0:
+		l.report(key, "%s has mode %04o: others may read it; chmod 0600 it", path, info.Mode().Perm())
+	default:
+		return true
+	}
+	return false
+}
+
+// guarded notes a directory that is not there or in which others could replace
+// what is ours.
+func (l *loaded) guarded(key, dir string) {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		l.report(key, "directory %s does not exist; make it with mode 0700, or 0755 for a socket that others use", dir)
+	case err != nil:
+		l.report(key, "%v", err)
+	case !info.IsDir():
+		l.report(key, "%s is no directory", dir)
+	case info.Mode().Perm()&0o022 != 0:
+		l.report(key, "directory %s has mode %04o: others may replace what is in it; chmod go-w it", dir, info.Mode().Perm())
+	}
+}
+
+// longestSocket is what an address of a unix socket has room for, less its end.
+const longestSocket = 107
+
+func (l *loaded) checkControl() {
+	path := l.socketPath()
+	switch {
+	case path == "":
+		l.report("control", "%q: want unix:///ABSOLUTE/PATH", l.Control.Address)
+	case len(path) > longestSocket:
+		l.report("control", "the path has %d bytes; a socket's can have %d", len(path), longestSocket)
+	default:
+		l.guarded("control", filepath.Dir(path))
+	}
+	if _, err := l.socketMode(); err != nil {
+		l.report("control.mode", "%v", err)
+	}
+	if g := l.Control.Group; g != "" {
+		if _, err := user.LookupGroup(g); err != nil {
+			l.report("control.group", "%v", err)
+		}
+	}
+}
+
+func (l *loaded) checkStore() {
+	path, err := l.storePath()
+	if err != nil {
+		l.report("store", "%v", err)
+	} else if path != "" {
+		l.guarded("store", filepath.Dir(path))
+	}
+}
+
+func (l *loaded) checkRenewal() {
+	if r := l.Renewal.TimeRatio; !(r >= 0.1 && r <= 0.95) {
+		l.report("renewal.time-ratio", "%v: want 0.1 to 0.95", r)
+	}
+	if j := l.Renewal.Jitter; !(j >= 0 && j <= 0.5) {
+		l.report("renewal.jitter", "%v: want 0 to 0.5", j)
+	}
+	for key, n := range map[string]int{
+		"renewal.workers": l.Renewal.Workers, "renewal.per-service": l.Renewal.PerService,
+		"staging.keep": l.Staging.Keep, "staging.per-target": l.Staging.PerTarget,
+	} {
+		if n < 1 || n > 10_000 {
+			l.report(key, "%d: want 1 to 10000", n)
+		}
+	}
+	for key, d := range map[string]duration{
+		"renewal.min-lead": l.Renewal.MinLead, "renewal.default-validity": l.Renewal.DefaultValidity, "renewal.call-timeout": l.Renewal.CallTimeout,
+		"renewal.grace": l.Renewal.Grace, "renewal.coalesce": l.Renewal.Coalesce,
+		"retry.initial-backoff": l.Retry.InitialBackoff, "retry.max-backoff": l.Retry.MaxBackoff,
+	} {
+		if d == 0 {
+			l.report(key, "0: want more")
+		}
+	}
+	if l.Retry.MaxBackoff < l.Retry.InitialBackoff {
+		l.report("retry.max-backoff", "%v is less than initial-backoff, %v", time.Duration(l.Retry.MaxBackoff), time.Duration(l.Retry.InitialBackoff))
+	}
+}
+
+func (l *loaded) checkStaging() {
+	l.oneOf("staging.default", l.Staging.Default, stageHDFS, stageLocal, stageNowhere)
+	for name, kind := range l.Staging.Targets {
+		l.oneOf("staging.targets."+name, kind, stageHDFS, stageLocal)
+	}
+}
+
+func (l *loaded) checkProviders() {
+	if len(l.Providers) == 0 {
+		l.report("providers", "none is configured")
+	}
+	for name, p := range l.Providers {
+		key := "providers." + name
+		switch {
+		case p.Command == "":
+			if builtins[p.Builtin] == nil {
+				l.report(key, "no provider %q is built in; give its program's path as command", p.Builtin)
+			}
+		case p.Builtin != "":
+			l.report(key, "both builtin and command: choose one")
+		case p.SHA256 == "":
+			l.report(key, "command needs sha256; sha256sum %s prints it, if you trust the file", p.Command)
+		default:
+			if sum, err := pluginhost.Sum(p.Command); err != nil {
+				l.report(key+".command", "%v", err)
+			} else if sum != p.SHA256 {
+				l.report(key+".sha256", "%s has the SHA-256 %s", p.Command, sum)
+			}
+		}
+	}
+}
+
+// connect notes what only a try can tell.
+func (l *loaded) connect(ctx context.Context) {
+	if path, _ := l.storePath(); path != "" {
+		l.tryStore(path)
+	}
+	built, err := l.openProviders(ctx, slog.New(slog.DiscardHandler))
+	defer built.close()
+	if err != nil {
+		l.report("providers", "%v", err)
+	}
+	for name, p := range built.providers {
+		if c, ok := p.(checker); ok {
+			if err := c.Check(ctx); err != nil {
+				l.report("providers."+name, "%v", err)
+			}
+		}
+	}
+	if err := l.tryStaging(ctx); err != nil {
+		l.report("staging", "%v", err)
+	}
+}
+
+// checker is a provider that can say whether its services answer.
+type checker interface {
+	Check(ctx context.Context) error
+}
+
+// tryStore opens the store. One that a running daemon has open is well.
+func (l *loaded) tryStore(path string) {
+	s, err := boltstore.Open(path, boltstore.Options{LockWait: 100 * time.Millisecond})
+	if err == nil {
+		err = s.Close()
+	}
+	if err != nil && !errors.Is(err, boltstore.ErrLocked) {
+		l.report("store", "%v", err)
+	}
+}
+
+func (l *loaded) tryStaging(ctx context.Context) error {
+	s, err := l.openStaging(ctx)
+	s.close()
+	return err
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tokenwheel/tokenwheel/examples/gatepass/pass"
+	"github.com/tokenwheel/tokenwheel/internal/demo"
+	"github.com/tokenwheel/tokenwheel/plugins/pluginmain"
+)
+
+func newDemo() *cobra.Command {
+	var length time.Duration
+	var check, verbose bool
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Show the main job on an embedded KDC and NameNode",
+		Long: `Start a KDC and a NameNode in this process, with tokens that live for seconds,
+and keep three applications and two executors supplied: tokens are obtained,
+renewed, fail to be renewed, are replaced, staged, picked up and cancelled.
+Needs no Java, no root and no network but loopback.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			program, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			missing, err := demo.Run(cmd.Context(), demo.Options{
+				For: length, Check: check, Out: cmd.OutOrStdout(), Log: demoLog(cmd.ErrOrStderr(), verbose),
+				Program: program, Command: calledAs(program),
+			})
+			if err != nil {
+				return err
+			}
+			if check && len(missing) > 0 {
+				return fmt.Errorf("%w: the demo did not show %s", errFound, strings.Join(missing, "; "))
+			}
+			return nil
+		},
+	}
+	cmd.Flags().DurationVar(&length, "for", 0, "end after this time (default: until interrupted)")
+	cmd.Flags().BoolVar(&check, "check", false, "end as soon as everything was seen; exit 4 and name what was not")
+	cmd.Flags().BoolVar(&verbose, "verbose", false, "write the renewer's own log too")
+	return cmd
+}
+
+func demoLog(w io.Writer, verbose bool) *slog.Logger {
+	if !verbose {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(w, nil))
+}
+
+// calledAs is how the user started this program. A binary that the go command
+// built and will remove cannot be called again.
+func calledAs(program string) string {
+	if strings.Contains(program, string(filepath.Separator)+"go-build") {
+		return "go run ./cmd/tokenwheel"
+	}
+	return os.Args[0]
+}
+
+// newDemoExecutor is the executor that the demo starts as a process.
+func newDemoExecutor() *cobra.Command {
+	return &cobra.Command{
+		Use:    demo.ExecutorArg + " DIR CONF_DIR ADDRESS",
+		Hidden: true,
+		Args:   cobra.ExactArgs(3),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return demo.Executor(cmd.Context(), args[0], args[1], args[2], cmd.OutOrStdout())
+		},
+	}
+}
+
+// newDemoProvider is the provider program that the demo starts as a process.
+func newDemoProvider() *cobra.Command {
+	return &cobra.Command{
+		Use:    demo.ProviderArg,
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		Run:    func(*cobra.Command, []string) { pluginmain.Serve(&pass.Provider{}) },
+	}
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/appregistry/boltstore"
+	"github.com/tokenwheel/tokenwheel/fsstaging"
+	"github.com/tokenwheel/tokenwheel/plugins"
+	"github.com/tokenwheel/tokenwheel/plugins/hdfs"
+	"github.com/tokenwheel/tokenwheel/plugins/pluginhost"
+)
+
+// builtins are the providers that are part of this program, by name.
+var builtins = map[string]func(*config, map[string]any) (plugins.Provider, error){
+	"hdfs": newHDFS,
+}
+
+// hdfsSection is the config of a provider "hdfs". What it leaves out is the
+// daemon's own.
+type hdfsSection struct {
+	HadoopConf string `yaml:"hadoop_conf"`
+	Principal  string `yaml:"principal"`
+	Keytab     string `yaml:"keytab"`
+	Renewer    string `yaml:"renewer"`
+}
+
+func newHDFS(c *config, section map[string]any) (plugins.Provider, error) {
+	s := hdfsSection{HadoopConf: c.HadoopConf, Principal: c.Kerberos.Principal, Keytab: c.Kerberos.Keytab}
+	raw, err := yaml.Marshal(section)
+	if err == nil {
+		err = yaml.UnmarshalWithOptions(raw, &s, yaml.Strict())
+	}
+	if err != nil {
+		return nil, err
+	}
+	ccache := c.Kerberos.CCache
+	if s.Keytab != "" {
+		ccache = ""
+	}
+	return hdfs.New(hdfs.Config{
+		ConfDir: s.HadoopConf, Krb5Conf: c.Kerberos.Krb5Conf, Principal: s.Principal, Keytab: s.Keytab, CCache: ccache, Renewer: s.Renewer,
+	})
+}
+
+// closers are parts that must be closed, in the order they were opened.
+type closers []io.Closer
+
+// close closes the parts, the last one first.
+func (c closers) close() error {
+	var errs []error
+	for _, one := range slices.Backward(c) {
+		errs = append(errs, one.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// openedProviders are the configured providers, ready for use.
+type openedProviders struct {
+	closers
+	providers map[string]plugins.Provider
+}
+
+// openProviders makes the built-in providers and starts the programs. What was
+// opened must be closed even after an error, which tells of all that failed.
+func (c *config) openProviders(ctx context.Context, log *slog.Logger) (openedProviders, error) {
+	out := openedProviders{providers: map[string]plugins.Provider{}}
+	var errs []error
+	for name, section := range c.Providers {
+		p, err := c.openProvider(ctx, section, log.With("provider", name))
+		if err != nil {
+			errs = append(errs, fmt.Errorf("provider %s: %w", name, err))
+			continue
+		}
+		out.providers[name] = p
+		if closer, ok := p.(io.Closer); ok {
+			out.closers = append(out.closers, closer)
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+func (c *config) openProvider(ctx context.Context, section providerConfig, log *slog.Logger) (plugins.Provider, error) {
+	if section.Command == "" {
+		return builtins[section.Builtin](c, section.Config)
+	}
+	process, err := pluginhost.Launch(ctx, pluginhost.Command{
+		Path: section.Command, SHA256: section.SHA256, Args: section.Args, PassEnv: section.PassEnv, Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if plugins.AbilitiesOf(process).Configure {
+		var raw []byte
+		if raw, err = json.Marshal(section.Config); err == nil {
+			err = process.Configure(ctx, raw)
+		}
+	}
+	if err != nil {
+		_ = process.Close()
+		return nil, err
+	}
+	return process, nil
+}
+
+// openedStaging is the stager and what it stands on; the stager is nil where
+// nothing is staged.
+type openedStaging struct {
+	closers
+	stager *fsstaging.Stager
+}
+
+// openStaging makes the configured file systems. What was opened must be closed
+// even after an error.
+func (c *config) openStaging(ctx context.Context) (out openedStaging, err error) {
+	var cluster fsstaging.FS
+	open := func(kind string) (fsstaging.FS, error) {
+		switch {
+		case kind == stageLocal:
+			return fsstaging.Local{}, nil
+		case cluster != nil:
+			return cluster, nil
+		}
+		dfs, err := fsstaging.DialHDFS(ctx, fsstaging.HDFSConfig{
+			ConfDir: c.HadoopConf, Krb5Conf: c.Kerberos.Krb5Conf, Principal: c.Kerberos.Principal,
+			Keytab: c.Kerberos.Keytab, CCache: c.Kerberos.CCache, ClearTransfer: c.Staging.ClearTransfer,
+		})
+		if err != nil {
+			return nil, err
+		}
+		out.closers = append(out.closers, dfs)
+		cluster = dfs
+		return dfs, nil
+	}
+	var named []fsstaging.NamedFS
+	for name, kind := range c.Staging.Targets {
+		fs, err := open(kind)
+		if err != nil {
+			return out, fmt.Errorf("staging target %s: %w", name, err)
+		}
+		named = append(named, fsstaging.NamedFS{Name: name, FS: fs})
+	}
+	var def fsstaging.FS
+	if c.Staging.Default != stageNowhere {
+		if def, err = open(c.Staging.Default); err != nil {
+			return out, fmt.Errorf("staging: %w", err)
+		}
+	}
+	if def == nil && len(named) == 0 {
+		return out, nil
+	}
+	out.stager = fsstaging.NewStager(def, named...)
+	out.stager.Keep = c.Staging.Keep
+	return out, nil
+}
+
+// openStore opens the store; nil keeps everything in memory.
+func (c *config) openStore() (appregistry.Store, io.Closer, error) {
+	path, err := c.storePath()
+	if err != nil || path == "" {
+		return nil, nil, err
+	}
+	s, err := boltstore.Open(path, boltstore.Options{})
+	if err != nil {
+		return nil, nil, fmt.Errorf("store %s: %w", path, err)
+	}
+	return s, s, nil
+}
