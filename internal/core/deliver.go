@@ -277,6 +277,12 @@ func (c *Core) staging(a *app, r *round) {
 		}
 		c.reg.PutApp(a.rec)
 		a.round, a.force = nil, true
+		if a.failures > 0 {
+			// Again: whoever else writes there is not to be raced.
+			c.stageFailed(a, appregistry.Target{}, r.behind)
+			return
+		}
+		a.failures++
 		c.stage(a)
 	case len(r.left) > 0: // a retry is planned
 		if a.changed {

@@ -121,7 +121,7 @@ func (c *Core) promote(t *token) {
 // still has it.
 func (c *Core) retire(old, successor *token) {
 	old.replaceAt = never
-	if old.rec.State != appregistry.Renewing && old.rec.State != appregistry.Expired {
+	if s := old.rec.State; !leaving(s) && !ended(s) && s != appregistry.Renewing && s != appregistry.Expired {
 		c.transition(old, appregistry.Retiring, "replaced")
 	}
 	c.moveGatesTo(old, successor)

@@ -2,6 +2,7 @@ package core_test
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -237,5 +238,72 @@ func TestF8_UnreachableServiceLeavesTheOthersDelivered(t *testing.T) {
 	w.run(5 * time.Minute)
 	if !w.valid("a", "ns2") || len(w.core.Apps()[0].Missing) != 0 {
 		t.Error("the late token was not delivered")
+	}
+}
+
+// The store was put together from two backups: the intent to cancel is in it,
+// and so is a holder.
+func TestK15_IntentOfAHeldTokenIsWithdrawn(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	w.mustDone(w.register(registration{app: ending("a", appregistry.CancelAll), bring: bring(w.svc.issue("alice"))}))
+	w.run(time.Minute)
+	backup := maps.Clone(w.store)
+	w.step(core.Unregister{Request: w.ask(), Caller: alice, App: appregistry.AppKey{Owner: "alice", ID: "a"}})
+	w.answer(0)
+	for key, value := range backup {
+		if !strings.HasPrefix(key, "token/") {
+			w.store[key] = value
+		}
+	}
+	w.crash()
+	w.run(time.Hour)
+	if len(w.svc.cancels) != 0 || w.only().Tokens[0].State != appregistry.Live {
+		t.Errorf("cancels %v, state %v; want none, and live", w.svc.cancels, w.only().Tokens[0].State)
+	}
+}
+
+// An operator's wish goes by the same rule; force outweighs holders, and nothing
+// outweighs a missing proof.
+func TestT01_TokenCommands(t *testing.T) {
+	for name, c := range map[string]struct {
+		caller core.Caller
+		force  bool
+		down   bool
+		code   string
+		found  bool
+	}{
+		"held":               {caller: operator, code: core.CodeTokenHeld, found: true},
+		"held, by force":     {caller: operator, force: true, found: true},
+		"owner, by force":    {caller: alice, force: true, code: core.CodeNotAllowed, found: true},
+		"unproven, by force": {caller: operator, force: true, down: true, code: core.CodeTokenUnproven, found: true},
+		"stranger":           {caller: mallory, force: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, day, 7*day)
+			w.svc.fault = func(string, string) error {
+				if c.down {
+					return errDown
+				}
+				return nil
+			}
+			r := registration{app: app("a"), bring: bring(w.svc.issue("alice"))}
+			r.app.Verify = appregistry.VerifyNone
+			w.mustDone(w.register(r))
+			w.run(time.Second)
+			req := w.ask()
+			w.step(core.TokenCommand{Request: req, Caller: c.caller, Token: w.only().Tokens[0].ID, Verb: core.CancelNow, Force: c.force})
+			w.run(time.Minute)
+			err := w.done(req)
+			wantCode(t, err, c.code)
+			if errors.Is(err, appregistry.ErrNotFound) == c.found {
+				t.Errorf("error %v, found %v", err, c.found)
+			}
+			if cancelled := len(w.svc.cancels) == 1; cancelled != (err == nil) {
+				t.Errorf("cancels %v, error %v", w.svc.cancels, err)
+			}
+			if err == nil && !w.valid("a", "ns1") {
+				t.Error("the holder got no successor")
+			}
+		})
 	}
 }

@@ -1,0 +1,149 @@
+package appregistry_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/plugins"
+)
+
+var ns1 = appregistry.Authority{Instance: "hdfs", Name: "ns1"}
+
+func sample(r *appregistry.Registry) {
+	when := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	tok := plugins.Token{Kind: "K", Service: "ns1", Identifier: []byte{1, 0xff}, Password: plugins.Secret("pw")}
+	key, name := appregistry.TokenKeys(ns1, tok)
+	r.PutToken(&appregistry.TokenRecord{ID: 2, Entry: 3, Authority: ns1, Token: tok, Fingerprint: tok.Fingerprint(), Key: key, Name: name,
+		State: appregistry.Live, Reason: "r", Proof: appregistry.ProofRenewed, ProvedAt: when, Keep: true, Owner: "alice", Ours: true,
+		Issued: when, Expires: when.Add(time.Hour), Max: when.Add(2 * time.Hour), Skew: time.Second})
+	r.PutEntry(&appregistry.EntryRecord{ID: 3, Authority: ns1, Supply: appregistry.Supply{Authority: ns1, User: "alice", Entry: 3}, Alias: "ns1", Current: 2})
+	r.PutApp(&appregistry.AppRecord{Seq: 4, App: appregistry.App{ID: "a", Owner: "o", User: "alice", Obtain: []string{"hdfs"},
+		Credentials: plugins.Credentials{Secrets: map[string]plugins.Secret{"s": plugins.Secret("shh")}},
+		StageTo:     []appregistry.Target{{Dir: "/d"}}, AtEnd: appregistry.KeepAll, Overlay: map[string]string{"policy": "yarn"}},
+		Content: []byte{9}, UUID: "u", Plan: []appregistry.Authority{ns1}, Generation: 7, EpochFloor: 2, Ready: true,
+		Holdings:  []appregistry.Holding{{Alias: "ns1", Kind: "K", Service: "ns1", Entry: 3, Token: 2}},
+		Published: appregistry.Published{Generation: 7, Digest: []byte{8}, Tokens: []appregistry.TokenID{2}}, LeaveAt: when})
+}
+
+// Shows: C-Y17.
+func TestCV07_RecordsSurviveStoreAndLoad(t *testing.T) {
+	r := appregistry.NewRegistry()
+	sample(r)
+	b, err := r.TakeBatch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := appregistry.NewRegistry()
+	for _, rec := range b.Put {
+		if ok, err := got.Load(rec.Key, rec.Value); !ok || err != nil {
+			t.Fatalf("load %q: %v, %v", rec.Key, ok, err)
+		}
+	}
+	if got.Dirty() || r.Dirty() {
+		t.Error("what was just written is called changed")
+	}
+	opts := cmp.Options{cmpopts.IgnoreUnexported(appregistry.AppRecord{}, appregistry.EntryRecord{}, appregistry.TokenRecord{}),
+		cmp.Comparer(func(a, b plugins.Token) bool { return a.Equal(b) }), cmp.Comparer(func(a, b plugins.Credentials) bool { return a.Equal(b) })}
+	for what, d := range map[string]string{
+		"app": cmp.Diff(r.App(4), got.App(4), opts), "entry": cmp.Diff(r.Entry(3), got.Entry(3), opts), "token": cmp.Diff(r.Token(2), got.Token(2), opts),
+	} {
+		if d != "" {
+			t.Errorf("%s (-want +got):\n%s", what, d)
+		}
+	}
+	if !got.Referenced(2) || got.AppByKey(appregistry.AppKey{Owner: "o", ID: "a"}) == nil {
+		t.Error("the indexes were not made anew")
+	}
+}
+
+func TestCV07_UnknownFieldsAndLaterVersions(t *testing.T) {
+	r := appregistry.NewRegistry()
+	sample(r)
+	b, _ := r.TakeBatch()
+	for _, rec := range b.Put {
+		var m map[string]any
+		if json.Unmarshal(rec.Value, &m) != nil {
+			continue // the sequence record
+		}
+		m["later"] = map[string]any{"x": 1.5}
+		value, _ := json.Marshal(m)
+		got := appregistry.NewRegistry()
+		if _, err := got.Load(rec.Key, value); err != nil {
+			t.Fatal(err)
+		}
+		got.Redo(appregistry.Batch{Put: []appregistry.Record{rec}})
+		again, err := got.TakeBatch()
+		if err != nil || len(again.Put) != 1 || !bytes.Contains(again.Put[0].Value, []byte(`"later":{"x":1.5}`)) {
+			t.Errorf("%q: the unknown field is gone: %s, %v", rec.Key, again.Put, err)
+		}
+		m["v"] = appregistry.RecordVersion + 1
+		value, _ = json.Marshal(m)
+		if _, err := got.Load(rec.Key, value); !errors.Is(err, appregistry.ErrNewer) {
+			t.Errorf("%q: a later version: %v, want %v", rec.Key, err, appregistry.ErrNewer)
+		}
+		for n := range rec.Value {
+			if _, err := appregistry.NewRegistry().Load(rec.Key, rec.Value[:n]); err == nil {
+				t.Fatalf("%q: %d of %d bytes were taken", rec.Key, n, len(rec.Value))
+			}
+		}
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	r := appregistry.NewRegistry()
+	sample(r)
+	b, _ := r.TakeBatch()
+	for _, rec := range b.Put {
+		f.Add(rec.Key, rec.Value)
+	}
+	f.Fuzz(func(t *testing.T, key, value []byte) {
+		r := appregistry.NewRegistry()
+		if ok, err := r.Load(key, value); !ok || err != nil {
+			return
+		}
+		r.Redo(appregistry.Batch{Put: []appregistry.Record{{Key: key, Value: value}}})
+		if _, err := r.TakeBatch(); err != nil {
+			t.Errorf("taken, and not written again: %v", err)
+		}
+	})
+}
+
+func TestNewID_IsNeverGivenTwice(t *testing.T) {
+	r := appregistry.NewRegistry()
+	first := r.NewID()
+	b, _ := r.TakeBatch()
+	after := appregistry.NewRegistry()
+	for _, rec := range b.Put {
+		if _, err := after.Load(rec.Key, rec.Value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if next := after.NewID(); next <= first {
+		t.Errorf("%d after %d", next, first)
+	}
+}
+
+func TestT09_OverlayKeys(t *testing.T) {
+	long := make([]byte, appregistry.MaxOverlay)
+	for name, c := range map[string]struct {
+		overlay map[string]string
+		ok      bool
+	}{
+		"none": {nil, true}, "good": {map[string]string{"renewal.ratio": "0.5", "linger": "10m", "policy": "yarn", "cancel-at-end": "true"}, true},
+		"address": {map[string]string{"dfs.namenode.rpc-address": "evil:1"}, false}, "principal": {map[string]string{"principal": "hdfs"}, false},
+		"ratio of 0": {map[string]string{"renewal.ratio": "0"}, false}, "no number": {map[string]string{"renewal.ratio": "NaN"}, false},
+		"infinite": {map[string]string{"lease": "100000h"}, false}, "path": {map[string]string{"cluster": "../x"}, false},
+		"too large": {map[string]string{"policy": string(long)}, false},
+	} {
+		if err := appregistry.ValidateOverlay(c.overlay); (err == nil) != c.ok {
+			t.Errorf("%s: %v, want ok %v", name, err, c.ok)
+		}
+	}
+}
