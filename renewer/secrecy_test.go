@@ -39,7 +39,7 @@ func (p *tape) say(v any) {
 func forms(secret []byte) map[string]string {
 	list := map[string]string{
 		"raw": string(secret), "hex": hex.EncodeToString(secret),
-		"decimal": strings.Trim(fmt.Sprint([]byte(secret)), "[]"),
+		"decimal": strings.Trim(fmt.Sprint(secret), "[]"),
 		"quoted":  strings.Trim(fmt.Sprintf("%q", secret), `"`),
 	}
 	for offset := range 3 {

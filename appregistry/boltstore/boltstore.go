@@ -19,6 +19,7 @@ import (
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 var (
@@ -87,7 +88,7 @@ func open(path string, o Options, openFile func(string, int, os.FileMode) (*os.F
 		wait = 5 * time.Second
 	}
 	db, err := openVerified(path, &bbolt.Options{Timeout: wait, FreelistType: bbolt.FreelistMapType, OpenFile: openFile})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("%w (%s), waited %v", ErrLocked, holder(path), wait)
 	}
 	if err != nil {
@@ -194,7 +195,7 @@ func (s *Store) part(after []byte) (part []appregistry.Record, err error) {
 // view reads in one transaction. After the store has closed it says why.
 func (s *Store) view(read func(records *bbolt.Bucket) error) error {
 	err := s.db.View(func(tx *bbolt.Tx) error { return read(tx.Bucket(recordsBucket)) })
-	if errors.Is(err, bbolt.ErrDatabaseNotOpen) {
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		<-s.done // the file is closed first
 		return s.err
 	}

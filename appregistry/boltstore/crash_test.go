@@ -3,6 +3,7 @@ package boltstore_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -137,7 +138,7 @@ func commitUntilKilled(t *testing.T, path string, from int) (numbers []int) {
 	lines := bufio.NewReader(out)
 	for {
 		line, err := lines.ReadString('\n')
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break // a last line without its end was not acknowledged to anybody
 		}
 		if err != nil {

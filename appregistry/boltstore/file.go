@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // checkDirectory refuses a directory in which others could swap the file.
@@ -140,7 +141,7 @@ func openUntrusted(path string, o bbolt.Options) (db *bbolt.DB, err error) {
 	}
 	// What is not the system's word, nor that of the lock, is about the content;
 	// bbolt has no value for each of these errors.
-	if errno := syscall.Errno(0); err != nil && !errors.As(err, &errno) && !errors.Is(err, bbolt.ErrTimeout) {
+	if errno := syscall.Errno(0); err != nil && !errors.As(err, &errno) && !errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	return db, err

@@ -53,7 +53,7 @@ func fenceRace(ctx context.Context, p *place) error {
 		}
 		value, err := p.Get(ctx, fmt.Appendf(nil, "round%02d", round))
 		if err != nil || string(value) != strconv.Itoa(winner) {
-			return fmt.Errorf("writer %d passed the fence, but what is there is from %s (%v)", winner, value, err)
+			return fmt.Errorf("writer %d passed the fence, but what is there is from %s (%w)", winner, value, err)
 		}
 	}
 	return nil

@@ -88,7 +88,7 @@ func (c *Conn) Stats() Stats {
 
 // Close ends the connection and every call on it. It does not wait for anything.
 func (c *Conn) Close() error {
-	c.fail(ErrClosed)
+	_ = c.fail(ErrClosed)
 	return nil
 }
 
@@ -192,20 +192,20 @@ func (c *Conn) giveUp(ctx context.Context, id int32, before uint64) {
 	silent := c.stats.received() == before
 	c.mu.Unlock()
 	if silent && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		c.fail(ErrSilent)
+		_ = c.fail(ErrSilent)
 	}
 }
 
 // receive decodes an answer on the goroutine of its call, the only one that may write to resp.
 func (c *Conn) receive(method string, r reply, resp proto.Message) error {
-	if re, ok := r.err.(*RemoteError); ok { // itself, not wrapped: then it was the answer to another call
+	if re, ok := r.err.(*RemoteError); ok { //nolint:errorlint // itself: wrapped, it was the answer to another call
 		return fmt.Errorf("%s at %s: %w", method, c.addr, re)
 	}
 	if r.err != nil {
 		return c.lost(method, true, r.err)
 	}
 	if err := lastMessage(r.body, resp); err != nil {
-		c.fail(err)
+		_ = c.fail(err)
 		return c.lost(method, true, err)
 	}
 	return nil

@@ -3,6 +3,7 @@ package hrpc
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
@@ -50,7 +51,7 @@ func readFrame(r io.Reader, limit int) ([]byte, error) {
 	}
 	var body bytes.Buffer
 	if _, err := io.CopyN(&body, r, n); err != nil {
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		return nil, err

@@ -49,13 +49,13 @@ func interruptAt(ctx context.Context, setDeadline func(time.Time) error) (undo f
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(interrupted)
-		setDeadline(time.Unix(1, 0))
+		_ = setDeadline(time.Unix(1, 0))
 	})
 	return func() {
 		if !stop() {
 			<-interrupted
 		}
-		setDeadline(time.Time{})
+		_ = setDeadline(time.Time{})
 	}
 }
 

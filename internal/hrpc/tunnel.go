@@ -175,7 +175,7 @@ func (t *tunnel) fail(op string, err error) error {
 
 // Close does not wait for anything.
 func (t *tunnel) Close() error {
-	t.fail("use", net.ErrClosed)
+	_ = t.fail("use", net.ErrClosed)
 	return nil
 }
 

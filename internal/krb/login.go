@@ -127,7 +127,7 @@ func (c *Client) explain(err error, op, server, realm string) error {
 		full.Realm = realm
 	}
 	full.Keytab, full.CCache = c.keytabPath, c.ccachePath
-	if err != error(e) { // e stands inside a longer story
+	if err != error(e) { //nolint:errorlint // e stands inside a longer story
 		full.Err = err
 		full.Next = ""
 	}

@@ -131,7 +131,7 @@ func TestFirstErrorSticks(t *testing.T) {
 	if first == nil {
 		t.Fatal("a cut text was read")
 	}
-	if n, s, b := r.Vlong(), r.Text(), r.Bytes(); n != 0 || s != "" || b != nil || r.Byte() != 0 || r.Err() != first {
+	if n, s, b := r.Vlong(), r.Text(), r.Bytes(); n != 0 || s != "" || b != nil || r.Byte() != 0 || !errors.Is(r.Err(), first) {
 		t.Errorf("after an error: read %d, %q, %x; error %v, want %v", n, s, b, r.Err(), first)
 	}
 }

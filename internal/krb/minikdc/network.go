@@ -206,7 +206,7 @@ func (n *network) serveDatagrams(conn net.Conn) error {
 			if err != nil || !n.wait() {
 				return
 			}
-			conn.SetWriteDeadline(time.Now().Add(time.Second)) // nobody may be reading
+			_ = conn.SetWriteDeadline(time.Now().Add(time.Second)) // nobody may be reading
 			if _, err := conn.Write(n.kdc.answer("udp", buf[:size])); err != nil {
 				return
 			}
