@@ -52,8 +52,11 @@ func fenceRace(ctx context.Context, p *place) error {
 			return fmt.Errorf("writers %v of %d passed one fence, want exactly one", won, writers)
 		}
 		value, err := p.Get(ctx, fmt.Appendf(nil, "round%02d", round))
-		if err != nil || string(value) != strconv.Itoa(winner) {
-			return fmt.Errorf("writer %d passed the fence, but what is there is from %s (%w)", winner, value, err)
+		if err != nil {
+			return err
+		}
+		if string(value) != strconv.Itoa(winner) {
+			return fmt.Errorf("writer %d passed the fence, but what is there is from %s", winner, value)
 		}
 	}
 	return nil
