@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net/http"
 	"strings"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/internal/control"
 	"github.com/tokenwheel/tokenwheel/internal/krb"
 	"github.com/tokenwheel/tokenwheel/plugins"
 )
@@ -85,11 +88,20 @@ func judge(err error) (code int, next string) {
 	if k, ok := errors.AsType[*krb.Error](err); ok {
 		return kerberosCode(k), cmp.Or(k.Next, "check principal, keytab or cache, and the Kerberos configuration")
 	}
+	if p, ok := errors.AsType[*control.Problem](err); ok {
+		return controlCode(p), cmp.Or(p.Next, "the daemon's log says more")
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return exitTimedOut, "see whether the other side answers, or give it longer with --timeout"
 	}
 	if p, ok := errors.AsType[*plugins.Error](err); ok {
 		return pluginCode(p)
+	}
+	if errors.Is(err, control.ErrUnreachable) {
+		if errors.Is(err, fs.ErrPermission) {
+			return exitNotAllowed, "ask the daemon's operator: the mode and group of its control socket say who may connect"
+		}
+		return exitRemote, "see that the daemon runs, and name its socket with --address or $TOKENWHEEL_ADDRESS"
 	}
 	if _, ok := errors.AsType[remoteError](err); ok {
 		return exitRemote, "see whether the other side is up, then try again"
@@ -107,6 +119,21 @@ func kerberosCode(k *krb.Error) int {
 		return exitNotAllowed
 	}
 	return exitLocal
+}
+
+// controlCode goes by the status of the daemon's answer.
+func controlCode(p *control.Problem) int {
+	switch p.Status {
+	case http.StatusNotFound:
+		return exitNotFound
+	case http.StatusForbidden:
+		return exitNotAllowed
+	case http.StatusGatewayTimeout:
+		return exitTimedOut
+	case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge, http.StatusConflict:
+		return exitLocal
+	}
+	return exitRemote
 }
 
 func pluginCode(p *plugins.Error) (code int, next string) {

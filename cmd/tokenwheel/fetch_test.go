@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"os"
-	"os/user"
 	"strings"
 	"testing"
 	"time"
@@ -18,13 +17,9 @@ import (
 // stage writes one generation to a local directory as the daemon does.
 func stage(t *testing.T, dir string, n uint32, password string) {
 	t.Helper()
-	me, err := user.Current()
-	if err != nil {
-		t.Fatal(err)
-	}
 	creds := plugins.Credentials{Tokens: map[string]plugins.Token{"nn": {Kind: "K", Service: "s", Identifier: []byte("id"), Password: []byte(password)}}}
-	_, err = fsstaging.NewStager(fsstaging.Local{}).Stage(t.Context(), appregistry.Set{
-		App: appregistry.AppKey{ID: "a"}, UUID: "0a0b0c0d-0000-4000-8000-000000000001", User: me.Username,
+	_, err := fsstaging.NewStager(fsstaging.Local{}).Stage(t.Context(), appregistry.Set{
+		App: appregistry.AppKey{ID: "a"}, UUID: "0a0b0c0d-0000-4000-8000-000000000001", User: me(t),
 		Generation: n, Epoch: 1, Credentials: creds, NextUpdate: time.Now().Add(5 * time.Second), Target: appregistry.Target{Dir: dir},
 	})
 	if err != nil {

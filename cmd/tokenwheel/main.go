@@ -44,6 +44,10 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.AddCommand(
+		newRun(),
+		newApp(),
+		newToken(),
+		newStatus(),
 		newConfig(),
 		newCreds(),
 		newFetch(),

@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"net"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -73,9 +75,9 @@ func newSite(t *testing.T, c hadooptest.Config) site {
 	t.Helper()
 	c.Principals = append(c.Principals, self)
 	if c.ProxyUsers == nil {
-		c.ProxyUsers = map[string][]string{"tokenwheel": {"alice", "bob"}}
+		c.ProxyUsers = map[string][]string{"tokenwheel": {"alice", "bob", me(t)}}
 	}
-	s := site{hadooptest.NewCluster(t, c), t.TempDir()}
+	s := site{hadooptest.NewCluster(t, c), shortDir(t)}
 	t.Setenv("HADOOP_CONF_DIR", s.ConfDir)
 	t.Setenv("KRB5_CONFIG", s.Krb5Conf)
 	t.Setenv("KRB5CCNAME", "FILE:"+filepath.Join(s.dir, "no-cache"))
@@ -133,4 +135,36 @@ func onlyToken(t *testing.T, path string) (alias string, tok plugins.Token) {
 func sorted(list []string) []string {
 	slices.Sort(list)
 	return list
+}
+
+// shortDir is a directory whose path leaves room for a socket's name.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "tw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// me is the user that the test runs as.
+func me(t *testing.T) string {
+	t.Helper()
+	u, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Username
+}
+
+// deadSocket leaves the socket of a daemon that was killed.
+func deadSocket(t *testing.T, path string) {
+	t.Helper()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
 }

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os/user"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tokenwheel/tokenwheel/hadooptoken"
+	"github.com/tokenwheel/tokenwheel/internal/control"
+)
+
+func newApp() *cobra.Command {
+	c := &cobra.Command{Use: "app", Short: "Register applications with the daemon, and see to them"}
+	c.AddCommand(newAppRegister(), newAppList(), newAppDescribe(), newAppUnregister())
+	return c
+}
+
+func newAppRegister() *cobra.Command {
+	var r control.Registration
+	var tokenFilePath, prefix string
+	var stageTo []string
+	c := &cobra.Command{
+		Use:   "register NAME [--user USER] [--token-file FILE] [--obtain hdfs,...] [--stage-to DIR]",
+		Short: "Register an application with what it brought, what to obtain for it, or both",
+		Long: `Register an application: the daemon keeps its tokens alive and stages its
+credentials files. The same name again with equal content changes nothing; with
+other content it replaces the application. The command returns when the
+registration is durable, with --wait when the first credentials are staged.`,
+		Args: cobra.ExactArgs(1),
+	}
+	d, output := addressFlags(c), outputFlag(c)
+	f := c.Flags()
+	f.StringVar(&r.User, "user", "", "short name of the user it runs as (default: yours)")
+	f.StringVar(&r.Owner, "owner", "", "for whom to register it (operators only; default: you)")
+	f.StringVar(&tokenFilePath, "token-file", "", "Hadoop token file that it brings")
+	f.StringSliceVar(&r.Obtain, "obtain", nil, "providers to obtain tokens from: NAME or NAME:SERVICE")
+	f.StringSliceVar(&stageTo, "stage-to", nil, "where its credentials files go: /DIR, or TARGET:/DIR for a configured target")
+	f.StringVar(&prefix, "stage-prefix", "", "prefix of the files' names (default: credentials-UUID)")
+	f.StringVar(&r.AtEnd, "at-end", "cancel-obtained", "what becomes of its tokens: cancel-obtained, cancel or keep")
+	f.StringVar(&r.Verify, "verify", "renew", "how tokens it brings are checked: renew, describe or none")
+	f.StringVar(&r.Share, "share", "none", "share obtained tokens with the user's other applications: none or user")
+	f.StringToStringVar(&r.Overlay, "set", nil, "settings of this application: KEY=VALUE")
+	f.BoolVar(&r.Wait, "wait", false, "return when the first credentials are staged")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		r.ID = args[0]
+		for _, text := range stageTo {
+			r.StageTo = append(r.StageTo, parseTarget(text, prefix))
+		}
+		if r.User == "" {
+			me, err := user.Current()
+			if err != nil {
+				return advise(err, "name the user with --user")
+			}
+			r.User = me.Username
+		}
+		if tokenFilePath != "" {
+			creds, err := readTokenFile(tokenFilePath)
+			if err != nil {
+				return err
+			}
+			if r.Credentials, err = hadooptoken.Marshal(creds, hadooptoken.FormatJava); err != nil {
+				return err
+			}
+		}
+		return d.ask(c.Context(), func(ctx context.Context, daemon *control.Client) error {
+			a, err := daemon.Register(ctx, r)
+			if err != nil {
+				return fmt.Errorf("register %s: %w", r.ID, err)
+			}
+			return output.write(c.OutOrStdout(), a, func(t *table) { showApps(t, []control.App{a}) })
+		})
+	}
+	return c
+}
+
+// parseTarget reads FS:/DIR or /DIR.
+func parseTarget(text, prefix string) control.Target {
+	if fs, dir, ok := strings.Cut(text, ":"); ok && !strings.HasPrefix(text, "/") {
+		return control.Target{FS: fs, Dir: dir, Prefix: prefix}
+	}
+	return control.Target{Dir: text, Prefix: prefix}
+}
+
+func showApps(t *table, apps []control.App) {
+	t.row("APP", "USER", "TOKENS", "GENERATION", "READY", "MISSING", "NEXT STAGING")
+	for _, a := range apps {
+		t.row(appName(a), a.User, strconv.Itoa(len(a.Aliases)), strconv.FormatUint(uint64(a.Generation), 10),
+			strconv.FormatBool(a.Ready), strings.Join(slices.Sorted(maps.Keys(a.Missing)), ","), date(a.NextStage))
+	}
+}
+
+func appName(a control.App) string { return a.Owner + "/" + a.ID }
+
+func newAppList() *cobra.Command {
+	c := &cobra.Command{Use: "list", Short: "List your applications; operators see all", Args: cobra.NoArgs}
+	d, output := addressFlags(c), outputFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return d.ask(c.Context(), func(ctx context.Context, daemon *control.Client) error {
+			apps, err := daemon.Apps(ctx)
+			if err != nil {
+				return fmt.Errorf("list applications: %w", err)
+			}
+			return output.write(c.OutOrStdout(), apps, func(t *table) { showApps(t, apps) })
+		})
+	}
+	return c
+}
+
+func newAppDescribe() *cobra.Command {
+	c := &cobra.Command{Use: "describe NAME", Short: "Show an application and its tokens", Args: cobra.ExactArgs(1)}
+	d, output := addressFlags(c), outputFlag(c)
+	owner := ownerFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		return d.ask(c.Context(), func(ctx context.Context, daemon *control.Client) error {
+			a, err := daemon.App(ctx, *owner, args[0])
+			if err != nil {
+				return fmt.Errorf("describe %s: %w", args[0], err)
+			}
+			return output.write(c.OutOrStdout(), a, func(t *table) { describeApp(t, a) })
+		})
+	}
+	return c
+}
+
+func ownerFlag(c *cobra.Command) *string {
+	return c.Flags().String("owner", "", "whose application it is (default: yours)")
+}
+
+func describeApp(t *table, a control.App) {
+	for _, row := range [][2]string{
+		{"App", appName(a)}, {"User", a.User}, {"Files", "credentials-" + a.UUID + "-…"},
+		{"Generation", strconv.FormatUint(uint64(a.Generation), 10)}, {"Ready", strconv.FormatBool(a.Ready)}, {"Next staging", date(a.NextStage)},
+	} {
+		t.row(row[0]+":", row[1])
+	}
+	for _, what := range slices.Sorted(maps.Keys(a.Missing)) {
+		t.row("Missing:", what+": "+a.Missing[what])
+	}
+	t.line("")
+	showTokens(t, a.Tokens)
+}
+
+func newAppUnregister() *cobra.Command {
+	c := &cobra.Command{
+		Use: "unregister NAME", Short: "Let an application go; what nobody else holds is cancelled as it asked", Args: cobra.ExactArgs(1),
+	}
+	d, owner := addressFlags(c), ownerFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		return d.ask(c.Context(), func(ctx context.Context, daemon *control.Client) error {
+			if err := daemon.Unregister(ctx, *owner, args[0]); err != nil {
+				return fmt.Errorf("unregister %s: %w", args[0], err)
+			}
+			return say(c.OutOrStdout(), "unregistered %s", args[0])
+		})
+	}
+	return c
+}
+
+// say prints one line, escaped.
+func say(w io.Writer, format string, args ...any) error {
+	_, err := fmt.Fprintln(w, printable(fmt.Sprintf(format, args...)))
+	return err
+}

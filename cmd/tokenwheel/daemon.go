@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/user"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tokenwheel/tokenwheel/internal/control"
+	"github.com/tokenwheel/tokenwheel/renewer"
+)
+
+func newRun() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "run --config FILE",
+		Short: "Run the daemon",
+		Long: `Run the daemon until SIGTERM or SIGINT. Requests under way then finish; no token is
+cancelled and no application unregistered by its end.`,
+		Args: cobra.NoArgs,
+	}
+	path := configFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		l, err := loadConfig(*path)
+		if err != nil {
+			return err
+		}
+		l.check()
+		if err := l.err(); err != nil {
+			return advise(err, "mend the configuration; tokenwheel config check says whether all is well")
+		}
+		return l.run(c.Context(), l.logger(c.ErrOrStderr()))
+	}
+	return c
+}
+
+func (c *config) logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.Log.Level)) // was checked
+	options := &slog.HandlerOptions{Level: level}
+	if c.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// run opens the parts, in an order that finds another daemon before anything is
+// asked of a service, and puts them together.
+func (c *config) run(ctx context.Context, log *slog.Logger) (err error) {
+	listener, err := c.listen()
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	store, storeCloser, err := c.openStore()
+	if err != nil {
+		return advise(err, "see that no other daemon runs, and who owns the file and its directory")
+	}
+	if storeCloser != nil {
+		defer func() { err = errors.Join(err, storeCloser.Close()) }()
+	}
+	providers, err := c.openProviders(ctx, log)
+	defer providers.close()
+	if err != nil {
+		return err
+	}
+	staging, err := c.openStaging(ctx)
+	defer staging.close()
+	if err != nil {
+		return err
+	}
+	cfg := renewer.Config{
+		Providers: providers.providers, Store: store, Policy: c.policy(), Logger: log,
+		Workers: c.Renewal.Workers, PerAuthority: c.Renewal.PerService, PerTarget: c.Staging.PerTarget,
+		CallTimeout: time.Duration(c.Renewal.CallTimeout), Instance: instanceName(),
+	}
+	if staging.stager != nil {
+		cfg.Stager = staging.stager
+	}
+	r, err := renewer.New(cfg)
+	if err != nil {
+		return err
+	}
+	server := control.NewServer(control.Config{
+		As:   func(caller renewer.Caller) control.Engine { return r.As(caller) },
+		Self: uint32(os.Getuid()), PID: os.Getpid(), Operators: c.Access.Operators, ActsFor: c.Access.ActsFor, LocalFS: c.localFS, Logger: log,
+	})
+	log.Info("daemon started", "control", c.Control.Address, "store", c.Store, "pid", os.Getpid())
+	err = r.Run(ctx, func(ctx context.Context) error { return server.Serve(ctx, listener) })
+	log.Info("daemon ended")
+	return err
+}
+
+// listen makes the control socket.
+func (c *config) listen() (net.Listener, error) {
+	mode, err := c.socketMode()
+	if err != nil {
+		return nil, err
+	}
+	gid := -1
+	if c.Control.Group != "" {
+		g, err := user.LookupGroup(c.Control.Group)
+		if err != nil {
+			return nil, err
+		}
+		if gid, err = strconv.Atoi(g.Gid); err != nil {
+			return nil, err
+		}
+	}
+	l, err := control.Listen(c.socketPath(), mode, gid)
+	if errors.Is(err, control.ErrInUse) {
+		return nil, advise(err, "end it first, or choose another control address")
+	}
+	return l, err
+}
+
+// instanceName tells this installation from a copy of its store elsewhere.
+func instanceName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return host
+}

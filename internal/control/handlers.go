@@ -1,0 +1,280 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/renewer"
+)
+
+// routes are all requests there are.
+var routes = []route{
+	{"GET /v1/status", (*Server).status},
+	{"GET /v1/apps", (*Server).listApps},
+	{"POST /v1/apps", (*Server).register},
+	{"GET /v1/apps/{id}", (*Server).describeApp},
+	{"DELETE /v1/apps/{id}", (*Server).unregister},
+	{"GET /v1/tokens", (*Server).listTokens},
+	{"GET /v1/tokens/{id}", (*Server).describeToken},
+	{"POST /v1/tokens/{id}/renew", (*Server).renewToken},
+	{"POST /v1/tokens/{id}/cancel", (*Server).cancelToken},
+	{"POST /v1/cancels/resume", (*Server).resumeCancels},
+}
+
+func (s *Server) register(q request) (any, error) {
+	var r Registration
+	if err := q.decode(&r); err != nil {
+		return nil, err
+	}
+	app, err := r.app()
+	if err != nil {
+		return nil, err
+	}
+	if app.Owner == "" {
+		app.Owner = q.caller.Name
+	}
+	if err := s.mayRegister(q.caller, app); err != nil {
+		return nil, err
+	}
+	admit := q.engine.Admit
+	if r.Wait {
+		admit = q.engine.Register
+	}
+	if err := admit(q.Context(), app); err != nil {
+		return nil, err
+	}
+	a, _, err := q.find(app.Key())
+	return a, err
+}
+
+// mayRegister holds callers who are no operators to their own names, and to
+// targets off this machine.
+func (s *Server) mayRegister(c renewer.Caller, app appregistry.App) error {
+	if c.Trusted {
+		return nil
+	}
+	if app.Owner != c.Name {
+		return forbidden(CodeNotOwner, "leave the owner out", "%s cannot register for owner %q", c.Name, app.Owner)
+	}
+	if app.User != c.Name && !slices.Contains(c.ActsFor, app.User) {
+		return forbidden(CodeNotOwner, "name your own user, or ask an operator for an acts-for entry", "%s may not act for user %q", c.Name, app.User)
+	}
+	for _, t := range app.StageTo {
+		if s.cfg.LocalFS(t.FS) {
+			return forbidden(CodeLocalTarget, "name a directory of a Hadoop file system, or ask an operator", "target %q is a directory of the daemon's machine: only operators may name one", t.String())
+		}
+	}
+	return nil
+}
+
+func (s *Server) listApps(q request) (any, error) {
+	list, err := q.engine.Apps(q.Context())
+	if err != nil {
+		return nil, err
+	}
+	apps := make([]App, len(list))
+	for i, a := range list {
+		apps[i] = appView(a)
+	}
+	return apps, nil
+}
+
+func appView(a renewer.AppStatus) App {
+	v := App{
+		Owner: a.Key.Owner, ID: string(a.Key.ID), User: a.User, UUID: a.UUID, Generation: a.Generation, Ready: a.Ready,
+		NextStage: a.NextStage, Missing: a.Missing, Aliases: map[string]uint64{},
+	}
+	for alias, entry := range a.Entries {
+		v.Aliases[alias] = uint64(entry)
+	}
+	return v
+}
+
+// key names an application: the owner is the caller unless the query names one.
+func (q request) key() appregistry.AppKey {
+	owner := q.caller.Name
+	if q.URL.Query().Has("owner") {
+		owner = q.URL.Query().Get("owner")
+	}
+	return appregistry.AppKey{Owner: owner, ID: appregistry.AppID(q.PathValue("id"))}
+}
+
+// find looks an application up among those the caller may see.
+func (q request) find(key appregistry.AppKey) (App, renewer.AppStatus, error) {
+	list, err := q.engine.Apps(q.Context())
+	if err != nil {
+		return App{}, renewer.AppStatus{}, err
+	}
+	for _, a := range list {
+		if a.Key == key {
+			return appView(a), a, nil
+		}
+	}
+	return App{}, renewer.AppStatus{}, notFound("app", strconv.Quote(key.String()))
+}
+
+func (s *Server) describeApp(q request) (any, error) {
+	v, a, err := q.find(q.key())
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := q.tokens()
+	for _, t := range tokens {
+		if slices.Contains(t.Holders, a.Key.String()) {
+			v.Tokens = append(v.Tokens, t)
+		}
+	}
+	return v, err
+}
+
+func (s *Server) unregister(q request) (any, error) {
+	key := q.key()
+	err := q.engine.Unregister(q.Context(), key)
+	if errors.Is(err, appregistry.ErrNotFound) {
+		err = notFound("app", strconv.Quote(key.String()))
+	}
+	return struct{}{}, err
+}
+
+// tokens are those that the caller may see, entry by entry.
+func (q request) tokens() ([]Token, error) {
+	entries, err := q.engine.Entries(q.Context())
+	if err != nil {
+		return nil, err
+	}
+	tokens := []Token{}
+	for _, e := range entries {
+		holders := []string{}
+		for _, h := range e.Holders {
+			holders = append(holders, h.String())
+		}
+		for i, t := range e.Tokens {
+			tokens = append(tokens, Token{
+				ID: uint64(t.ID), Entry: uint64(e.ID), Fingerprint: t.Fingerprint, Kind: t.Kind, Service: t.Service,
+				Authority: e.Authority.String(), Owner: e.Owner, Holders: holders, Current: i == 0,
+				State: t.State.String(), Reason: t.Reason, Proof: t.Proof.String(), Obtained: t.Obtained, Keep: t.Keep,
+				Issued: t.Issued, Expires: t.Expires, Max: t.Max, Next: t.Next, Attempts: t.Attempts,
+			})
+		}
+	}
+	return tokens, nil
+}
+
+func (s *Server) listTokens(q request) (any, error) { return q.tokens() }
+
+// token is the one of the path, if the caller may see it.
+func (q request) token() (Token, error) {
+	tokens, err := q.tokens()
+	if err != nil {
+		return Token{}, err
+	}
+	name := q.PathValue("id")
+	for _, t := range tokens {
+		if strconv.FormatUint(t.ID, 10) == name || t.Fingerprint == name {
+			return t, nil
+		}
+	}
+	return Token{}, notFound("token", strconv.Quote(name))
+}
+
+func (s *Server) describeToken(q request) (any, error) { return q.token() }
+
+func (s *Server) renewToken(q request) (any, error) {
+	return q.command(func(id appregistry.TokenID) error { return q.engine.RenewToken(q.Context(), id) })
+}
+
+// cancelRequest is the body of a cancel.
+type cancelRequest struct {
+	Force bool `json:"force"`
+}
+
+func (s *Server) cancelToken(q request) (any, error) {
+	var c cancelRequest
+	if err := q.decode(&c); err != nil {
+		return nil, err
+	}
+	return q.command(func(id appregistry.TokenID) error { return q.engine.CancelToken(q.Context(), id, c.Force) })
+}
+
+// command does something to the token of the path and tells what became of it.
+func (q request) command(do func(appregistry.TokenID) error) (any, error) {
+	t, err := q.token()
+	if err != nil {
+		return nil, err
+	}
+	err = do(appregistry.TokenID(t.ID))
+	if errors.Is(err, appregistry.ErrNotFound) {
+		err = notFound("token", strconv.Quote(q.PathValue("id")))
+	}
+	if err != nil {
+		return nil, err
+	}
+	after, err := q.token()
+	if p, ok := errors.AsType[*Problem](err); ok && p.Code == CodeNotFound {
+		return t, nil // it left the listings by that
+	}
+	return after, err
+}
+
+func (s *Server) resumeCancels(q request) (any, error) {
+	if !q.caller.Trusted {
+		return nil, forbidden(CodeNotAllowed, "ask an operator", "only operators let cancels flow again")
+	}
+	return struct{}{}, q.engine.ResumeCancels(q.Context())
+}
+
+// status counts what the caller may see, and lists what ends within the time
+// that the query names.
+func (s *Server) status(q request) (any, error) {
+	within := time.Duration(0)
+	if text := q.URL.Query().Get("within"); text != "" {
+		var err error
+		if within, err = time.ParseDuration(text); err != nil || within < 0 {
+			return nil, &Problem{Status: 400, Code: CodeBadRequest, Detail: fmt.Sprintf("within %q: no duration", text), Next: "write it as 90s, 5m or 2h"}
+		}
+	}
+	apps, err := q.engine.Apps(q.Context())
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := q.tokens()
+	if err != nil {
+		return nil, err
+	}
+	st := Status{PID: s.cfg.PID, Started: s.started, Apps: len(apps), Tokens: map[string]int{}, Troubles: []Trouble{}}
+	for _, a := range apps {
+		if a.Ready {
+			st.Ready++
+		}
+		for what, why := range a.Missing {
+			st.Troubles = append(st.Troubles, Trouble{App: a.Key.String(), Service: what, Reason: why})
+		}
+	}
+	for _, t := range tokens {
+		st.Tokens[t.State]++
+		if t.Current && !t.Ends().IsZero() && time.Until(t.Ends()) <= within {
+			st.Troubles = append(st.Troubles, troublesOf(t)...)
+		}
+	}
+	slices.SortFunc(st.Troubles, func(a, b Trouble) int {
+		if c := a.Ends.Compare(b.Ends); c != 0 {
+			return c
+		}
+		return strings.Compare(a.App+a.Service, b.App+b.Service)
+	})
+	return st, nil
+}
+
+// troublesOf is one trouble for each application that holds the token.
+func troublesOf(t Token) []Trouble {
+	var list []Trouble
+	for _, h := range t.Holders {
+		list = append(list, Trouble{App: h, Service: t.Service, Token: t.ID, State: t.State, Reason: t.Reason, Ends: t.Ends()})
+	}
+	return list
+}
