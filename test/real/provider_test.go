@@ -14,11 +14,11 @@ import (
 // allProtections is what the shared cluster offers.
 const allProtections = "authentication,integrity,privacy"
 
-// confDemanding returns a HADOOP_CONF_DIR whose clients demand one protection of the shared cluster.
-func confDemanding(t *testing.T, protection string) string {
+// clientConf returns a HADOOP_CONF_DIR that is the cluster's, but demands one protection of calls.
+func clientConf(t *testing.T, c *cluster.Cluster, protection string) (dir string) {
 	t.Helper()
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(shared.ConfDir)); err != nil {
+	dir = t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(c.ConfDir)); err != nil {
 		t.Fatal(err)
 	}
 	coreSite := filepath.Join(dir, "core-site.xml")
@@ -26,12 +26,9 @@ func confDemanding(t *testing.T, protection string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	offered := "<value>" + allProtections + "</value>"
-	if !strings.Contains(string(text), offered) {
-		t.Fatalf("core-site.xml no longer holds %s", offered)
-	}
-	narrowed := strings.Replace(string(text), offered, "<value>"+protection+"</value>", 1)
-	if err := os.WriteFile(coreSite, []byte(narrowed), 0o600); err != nil {
+	const end = "</configuration>"
+	last := "<property><name>hadoop.rpc.protection</name><value>" + protection + "</value></property>\n" // the later value counts
+	if err := os.WriteFile(coreSite, []byte(strings.Replace(string(text), end, last+end, 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -49,7 +46,7 @@ func first(principal string) string {
 func TestTheProviderOnTheRealNameNode(t *testing.T) {
 	hdfstest.Run(t, func(t *testing.T, protection string) hdfstest.Cluster {
 		return hdfstest.Cluster{
-			ConfDir: confDemanding(t, protection), Krb5Conf: shared.Krb5Conf, Realm: cluster.Realm,
+			ConfDir: clientConf(t, shared, protection), Krb5Conf: shared.Krb5Conf, Realm: cluster.Realm,
 			Service: "127.0.0.1:" + port(t, shared.NameNodeAddr),
 			Self:    first(cluster.TokenwheelPrincipal), Other: first(cluster.BobPrincipal),
 			Keytab:        func(principal string) (string, error) { return shared.Keytab(principal), nil },
