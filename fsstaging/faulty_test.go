@@ -15,6 +15,8 @@ type faulty struct {
 	// fault is asked before each operation. A non-nil [failure] is what happens
 	// instead, or after it.
 	fault func(op, name string) *failure
+	// overwrites makes renames take the place of what is there, as HDFS can.
+	overwrites bool
 
 	mu  sync.Mutex
 	ops []string // what was done, guarded by mu
@@ -125,7 +127,12 @@ func (d faultyDir) Read(ctx context.Context, name string) (data []byte, info fss
 }
 
 func (d faultyDir) Rename(ctx context.Context, from, to string) error {
-	return d.do("rename", to, func() error { return d.Dir.Rename(ctx, from, to) })
+	return d.do("rename", to, func() error {
+		if d.f.overwrites {
+			_ = d.Dir.Remove(ctx, to)
+		}
+		return d.Dir.Rename(ctx, from, to)
+	})
 }
 
 func (d faultyDir) Remove(ctx context.Context, name string) error {

@@ -181,6 +181,7 @@ func TestB100_SilentNameNode(t *testing.T) {
 	t.Cleanup(func() { goleak.VerifyNone(t, ignore) }) // after all else is closed
 	addr := silent(t)
 	h := dialHDFS(t, fsstaging.HDFSConfig{ConfDir: confDir(t, addr, nil), Credentials: hdfsToken(t, addr)})
+	start := time.Now()
 	var wg sync.WaitGroup
 	for range 20 { // more than there are connections
 		wg.Go(func() {
@@ -192,6 +193,9 @@ func TestB100_SilentNameNode(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	if took := time.Since(start); took > 4*time.Second { // a login has 10 s
+		t.Errorf("contexts of 100 ms ended after %v", took)
+	}
 	done := make(chan error)
 	go func() { _, err := h.OpenDir(t.Context(), dir, false); done <- err }()
 	_ = h.Close()

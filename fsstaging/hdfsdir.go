@@ -44,6 +44,9 @@ func (u hdfsUser) OpenDir(ctx context.Context, dir string, create bool) (Dir, er
 	d := &hdfsDir{user: u, path: dir}
 	if err := d.open(ctx, create); err != nil {
 		_ = d.Close()
+		if u.h.life.Err() != nil {
+			err = fmt.Errorf("%w: %w", fs.ErrClosed, err)
+		}
 		return nil, err
 	}
 	return d, nil

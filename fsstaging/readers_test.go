@@ -27,7 +27,7 @@ func TestB105_ReadersDuringPublications(t *testing.T) {
 		publications uint32
 	}{
 		{"in memory", stagetest.NewMemory(), dir, 10_000},
-		{"on disk", fsstaging.Local{OneUser: true}, filepath.Join(t.TempDir(), "stage"), 500},
+		{"on disk", fsstaging.Local{OneUser: true}, filepath.Join(t.TempDir(), "stage"), 150},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
