@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"time"
@@ -12,8 +14,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tokenwheel/tokenwheel/examples/gatepass/pass"
+	"github.com/tokenwheel/tokenwheel/internal/control"
 	"github.com/tokenwheel/tokenwheel/internal/demo"
 	"github.com/tokenwheel/tokenwheel/plugins/pluginmain"
+	"github.com/tokenwheel/tokenwheel/renewer"
 )
 
 func newDemo() *cobra.Command {
@@ -32,9 +36,13 @@ Needs no Java, no root and no network but loopback.`,
 			if err != nil {
 				return err
 			}
+			me, err := user.Current()
+			if err != nil {
+				return err
+			}
 			missing, err := demo.Run(cmd.Context(), demo.Options{
 				For: length, Check: check, Out: cmd.OutOrStdout(), Log: demoLog(cmd.ErrOrStderr(), verbose),
-				Program: program, Command: calledAs(program),
+				Owner: me.Username, Program: program, Command: calledAs(program), Control: serveControl,
 			})
 			if err != nil {
 				return err
@@ -49,6 +57,19 @@ Needs no Java, no root and no network but loopback.`,
 	cmd.Flags().BoolVar(&check, "check", false, "end as soon as everything was seen; exit 4 and name what was not")
 	cmd.Flags().BoolVar(&verbose, "verbose", false, "write the renewer's own log too")
 	return cmd
+}
+
+// serveControl answers the commands to try meanwhile.
+func serveControl(ctx context.Context, r *renewer.Renewer, socket string) error {
+	l, err := control.Listen(socket, 0o600, -1)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	return control.NewServer(control.Config{
+		As:   func(caller renewer.Caller) control.Engine { return r.As(caller) },
+		Self: uint32(os.Getuid()), PID: os.Getpid(),
+	}).Serve(ctx, l)
 }
 
 func demoLog(w io.Writer, verbose bool) *slog.Logger {

@@ -50,6 +50,7 @@ type Options struct {
 	Out   io.Writer     // one line an event
 	Log   *slog.Logger  // the renewer's own log
 
+	Owner   string // of the applications: whoever runs the demo
 	Program string // absolute path of this program
 	// Command is how the user called it, for the commands to try.
 	Command string

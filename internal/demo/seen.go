@@ -156,7 +156,7 @@ func clock(t time.Time) string { return t.Local().Format("15:04:05") }
 func apps(ev renewer.Event) string {
 	names := make([]string, len(ev.Apps))
 	for i, app := range ev.Apps {
-		names[i] = app.String()
+		names[i] = string(app.ID)
 	}
 	return strings.Join(names, ", ")
 }

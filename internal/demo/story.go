@@ -33,6 +33,7 @@ func (s *stage) story(ctx context.Context, r *renewer.Renewer, nn *hdfs.Provider
 		{ID: "audit", User: "alice", Credentials: brought, AtEnd: appregistry.CancelAll},
 		{ID: "clicks", User: "bob", Obtain: []string{"hdfs", "gatepass"}},
 	} {
+		app.Owner = s.o.Owner
 		app.StageTo = []appregistry.Target{{Dir: s.path("stage", string(app.ID))}}
 		if err := r.Register(ctx, app); err != nil {
 			return err
@@ -101,11 +102,12 @@ func (s *stage) trouble(ctx context.Context) error {
 
 // leave lets first one, then the other holder of the shared token go.
 func (s *stage) leave(ctx context.Context, r *renewer.Renewer) error {
-	held, _, err := r.Current(ctx, appregistry.AppKey{ID: "orders"})
+	all := r.As(renewer.Caller{Trusted: true})
+	held, _, err := all.Current(ctx, s.key("orders"))
 	if err != nil {
 		return err
 	}
-	if err := r.Unregister(ctx, "audit"); err != nil {
+	if err := all.Unregister(ctx, s.key("audit")); err != nil {
 		return err
 	}
 	s.say.line("app", "audit has left; orders still holds the token they share")
@@ -121,14 +123,18 @@ func (s *stage) leave(ctx context.Context, r *renewer.Renewer) error {
 		}
 	}
 	s.seen.set(sawKept)
-	if held, _, err = r.Current(ctx, appregistry.AppKey{ID: "orders"}); err != nil {
+	if held, _, err = all.Current(ctx, s.key("orders")); err != nil {
 		return err
 	}
-	if err := r.Unregister(ctx, "orders"); err != nil {
+	if err := all.Unregister(ctx, s.key("orders")); err != nil {
 		return err
 	}
 	s.say.line("app", "orders has left; nobody holds the token any more")
 	return s.awaitCancel(ctx, held)
+}
+
+func (s *stage) key(id appregistry.AppID) appregistry.AppKey {
+	return appregistry.AppKey{Owner: s.o.Owner, ID: id}
 }
 
 // awaitCancel waits until the NameNode's journal has a cancel of each token.
