@@ -39,7 +39,7 @@ const (
 	Live                       // good, and its next renewal or replacement is planned
 	Renewing                   // a renewal is on its way
 	Replacing                  // a successor is being obtained; this one goes on
-	Publishing                 // good, not yet in every holder's staged set
+	Publishing                 // good, not yet in any holder's staged set
 	Suspect                    // the last answer made no sense or awaits its confirmation
 	Denied                     // the service says no until an operator changes something
 	Expired                    // past its end without a successor

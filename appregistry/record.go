@@ -40,6 +40,8 @@ type AppRecord struct {
 	EpochFloor uint32
 	Ready      bool
 	Published  Published
+	// Offered are the tokens of sets that may be at some target since then.
+	Offered []TokenID
 	// LeaveAt is when it leaves after its linger time; zero: it stays.
 	LeaveAt time.Time
 
@@ -190,6 +192,7 @@ type appRecordWire struct {
 	EpochFloor uint32      `json:"epochFloor,omitempty"`
 	Ready      bool        `json:"ready,omitempty"`
 	Published  Published   `json:"published,omitzero"`
+	Offered    []TokenID   `json:"offered,omitempty"`
 	LeaveAt    time.Time   `json:"leaveAt,omitzero"`
 }
 
@@ -253,7 +256,7 @@ func (w appWire) app() App {
 
 func (r *AppRecord) encode() ([]byte, error) {
 	return encodeRecord(appRecordWire{RecordVersion, wireApp(r.App), r.Content, r.UUID, r.Plan, r.Holdings,
-		r.Replaces, r.Generation, r.EpochFloor, r.Ready, r.Published, r.LeaveAt}, r.unknown)
+		r.Replaces, r.Generation, r.EpochFloor, r.Ready, r.Published, r.Offered, r.LeaveAt}, r.unknown)
 }
 
 func decodeApp(seq uint64, value []byte) (*AppRecord, error) {
@@ -264,7 +267,7 @@ func decodeApp(seq uint64, value []byte) (*AppRecord, error) {
 	}
 	return &AppRecord{Seq: seq, App: w.App.app(), Content: w.Content, UUID: w.UUID, Plan: w.Plan,
 		Holdings: w.Holdings, Replaces: w.Replaces, Generation: w.Generation, EpochFloor: w.EpochFloor,
-		Ready: w.Ready, Published: w.Published, LeaveAt: w.LeaveAt, unknown: unknown}, nil
+		Ready: w.Ready, Published: w.Published, Offered: w.Offered, LeaveAt: w.LeaveAt, unknown: unknown}, nil
 }
 
 func (r *EntryRecord) encode() ([]byte, error) {

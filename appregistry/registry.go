@@ -26,6 +26,7 @@ type Registry struct {
 	plain     map[EntryID]int // holdings that follow the current token
 	lent      map[TokenID]int
 	published map[TokenID]int
+	offered   map[TokenID]int
 
 	last     uint64 // the highest number given
 	reserved uint64 // up to which numbers are reserved in the store
@@ -36,6 +37,7 @@ type Registry struct {
 type indexedApp struct {
 	holdings  []Holding
 	published []TokenID
+	offered   []TokenID
 }
 
 // NewRegistry returns an empty registry.
@@ -45,7 +47,7 @@ func NewRegistry() *Registry {
 		byKey: map[AppKey]uint64{}, byToken: map[[32]byte]TokenID{}, byName: map[[32]byte][]TokenID{},
 		bySupply: map[Supply]map[string]EntryID{}, tokensOf: map[EntryID][]TokenID{},
 		indexed: map[uint64]indexedApp{}, holders: map[EntryID][]uint64{}, plain: map[EntryID]int{},
-		lent: map[TokenID]int{}, published: map[TokenID]int{}, dirty: map[recordKey]struct{}{},
+		lent: map[TokenID]int{}, published: map[TokenID]int{}, offered: map[TokenID]int{}, dirty: map[recordKey]struct{}{},
 	}
 }
 
@@ -106,7 +108,7 @@ func (r *Registry) PutApp(a *AppRecord) {
 	if a.Replaces == 0 {
 		r.byKey[a.App.Key()] = a.Seq
 	}
-	r.index(a.Seq, indexedApp{slices.Clone(a.Holdings), slices.Clone(a.Published.Tokens)})
+	r.index(a.Seq, indexedApp{slices.Clone(a.Holdings), slices.Clone(a.Published.Tokens), slices.Clone(a.Offered)})
 	r.touch(appTable, a.Seq)
 }
 
@@ -135,7 +137,7 @@ func (r *Registry) index(seq uint64, want indexedApp) {
 		}
 	}
 	r.indexed[seq] = want
-	if len(want.holdings)+len(want.published) == 0 {
+	if len(want.holdings)+len(want.published)+len(want.offered) == 0 {
 		delete(r.indexed, seq)
 	}
 }
@@ -153,6 +155,9 @@ func (r *Registry) count(seq uint64, a indexedApp, by int) {
 	}
 	for _, t := range a.published {
 		add(r.published, t, by)
+	}
+	for _, t := range a.offered {
+		add(r.offered, t, by)
 	}
 }
 
@@ -257,8 +262,8 @@ func (r *Registry) Followed(id EntryID) bool { return r.plain[id] > 0 }
 // last given.
 func (r *Registry) IsPublished(id TokenID) bool { return r.published[id] > 0 }
 
-// Referenced reports whether a live application holds the token, or has it in
-// the set it was last given.
+// Referenced reports whether a live application holds the token, or may have it
+// in a set it was given.
 func (r *Registry) Referenced(id TokenID) bool {
 	t := r.tokens[id]
 	if t == nil {
@@ -267,7 +272,7 @@ func (r *Registry) Referenced(id TokenID) bool {
 	if e := r.entries[t.Entry]; e != nil && e.Current == id && r.plain[t.Entry] > 0 {
 		return true
 	}
-	return r.lent[id] > 0 || r.published[id] > 0
+	return r.lent[id] > 0 || r.published[id] > 0 || r.offered[id] > 0
 }
 
 // Why a token must not be cancelled.

@@ -171,12 +171,28 @@ func (c *Core) takeOver(a *app) {
 		return
 	}
 	a.rec.UUID, a.rec.Generation, a.rec.EpochFloor = old.rec.UUID, old.rec.Generation, old.rec.EpochFloor
-	a.rec.Published, a.rec.Ready = old.rec.Published, old.rec.Ready
-	if !slices.Equal(a.rec.App.StageTo, old.rec.App.StageTo) {
+	a.rec.Published, a.rec.Offered, a.rec.Ready = old.rec.Published, old.rec.Offered, old.rec.Ready
+	if slices.Equal(a.rec.App.StageTo, old.rec.App.StageTo) {
+		c.inheritRound(a, old)
+	} else {
 		a.force = true
 	}
 	c.reg.PutApp(a.rec)
 	c.leave(old, errSuperseded)
+}
+
+// inheritRound lets what is on its way to the targets end before anything newer
+// goes there.
+func (c *Core) inheritRound(a, old *app) {
+	if old.round == nil || len(old.round.out) == 0 {
+		return
+	}
+	a.round, old.round = old.round, nil
+	for id := range a.round.out {
+		j := c.jobs[id]
+		j.app = a.rec.Seq
+		c.jobs[id] = j
+	}
 }
 
 // reject ends a registration after all. Whoever asked hears it when that is
@@ -237,7 +253,7 @@ func (c *Core) leave(a *app, why error) {
 	for _, h := range rec.Holdings {
 		entries[h.Entry] = struct{}{}
 	}
-	published := rec.Published.Tokens
+	published := union(rec.Published.Tokens, rec.Offered)
 	c.reg.DeleteApp(rec.Seq)
 	for _, authority := range rec.Plan {
 		s := c.supplyFor(planned(rec.App, authority))
@@ -265,8 +281,10 @@ func (c *Core) leave(a *app, why error) {
 }
 
 func (c *Core) leaveEntry(id appregistry.EntryID) {
-	for _, t := range slices.Clone(c.reg.TokensOf(id)) {
-		c.release(c.tokens[t])
+	for _, id := range slices.Clone(c.reg.TokensOf(id)) {
+		if t := c.tokens[id]; t != nil {
+			c.release(t)
+		}
 	}
 	c.sweepEntry(id)
 }

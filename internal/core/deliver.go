@@ -77,9 +77,14 @@ func (c *Core) assemble(rec *appregistry.AppRecord) assembled {
 		h.Write(m.creds.Secrets[alias])
 	}
 	m.digest = h.Sum(nil)
-	slices.Sort(m.tokens)
-	m.tokens = slices.Compact(m.tokens)
+	m.tokens = union(m.tokens, nil)
 	return m
+}
+
+func union(a, b []appregistry.TokenID) []appregistry.TokenID {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // over reports whether a token is past its end and cannot come back.
@@ -172,6 +177,8 @@ func (c *Core) stage(a *app) {
 	}
 	a.force, a.changed = false, false
 	a.rec.Generation++
+	// From now on some target may have these, whatever becomes of the round.
+	a.rec.Offered = union(a.rec.Offered, made.tokens)
 	c.reg.PutApp(a.rec)
 	r := &round{made: made, set: c.setOf(a.rec, made)}
 	for i := range a.rec.App.StageTo {
@@ -297,7 +304,8 @@ func (c *Core) staging(a *app, r *round) {
 // published: the generation is at every target. Only now may what it took the
 // place of go.
 func (c *Core) published(a *app, r *round) {
-	old := a.rec.Published.Tokens
+	old := union(a.rec.Published.Tokens, a.rec.Offered)
+	a.rec.Offered = nil
 	a.round, a.failures, a.stageAt = nil, 0, never
 	a.rec.Published = appregistry.Published{Generation: r.set.Generation, Digest: r.made.digest, Tokens: r.made.tokens}
 	c.reg.PutApp(a.rec)
@@ -308,7 +316,9 @@ func (c *Core) published(a *app, r *round) {
 	}
 	c.emit(Notify{What: SetStaged, Op: "stage", Apps: []appregistry.AppKey{a.rec.App.Key()}, Generation: r.set.Generation,
 		Next: r.set.NextUpdate, Expires: r.set.EarliestEnd})
-	c.ready(a)
+	if !a.changed {
+		c.ready(a)
+	}
 	for _, id := range old {
 		if t := c.tokens[id]; t != nil && !c.reg.Referenced(id) {
 			c.release(t)

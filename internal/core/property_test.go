@@ -45,7 +45,7 @@ func (j *judge) check(t *rapid.T) {
 					t.Fatalf("P3: %s was cancelled while %s holds it", id, app)
 				}
 			}
-			if j.w.held(app, "ns1") == id && j.acked[app] && !j.gone[j.uuid(app)] {
+			if j.w.held(app, "ns1") == id && j.acked[app] && !j.gone[j.uuid(app)] && j.genuine(j.w.targets["/stage/"+string(app)].creds.Tokens["ns1"]) {
 				t.Fatalf("P4: %s was cancelled while the file of %s has it", id, app)
 			}
 		}

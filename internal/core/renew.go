@@ -3,6 +3,7 @@ package core
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
@@ -117,9 +118,10 @@ func (c *Core) renewalWorked(t *token) {
 // settleContest ends the contest of several passwords for one identifier: the
 // one that renewed is the right one.
 func (c *Core) settleContest(winner *token) {
-	for _, id := range c.reg.TokensByName(winner.rec.Name) {
+	// A copy: a rejected application takes its token along.
+	for _, id := range slices.Clone(c.reg.TokensByName(winner.rec.Name)) {
 		t := c.tokens[id]
-		if t == winner || t.rec.Proof != appregistry.ProofNone || ended(t.rec.State) || leaving(t.rec.State) {
+		if t == nil || t == winner || t.rec.Proof != appregistry.ProofNone || ended(t.rec.State) || leaving(t.rec.State) {
 			continue
 		}
 		c.denied(t, plugins.Refused(CodePasswordConflict, fmt.Errorf("renew %s: another password of it is proved", t.rec.Token)))

@@ -152,3 +152,34 @@ func TestB52_NonsenseGrantsAreNotPublished(t *testing.T) {
 		})
 	}
 }
+
+// A set that reached one of two targets is in use there, even if it was
+// overtaken before it reached the other.
+func TestP4_HalfStagedTokenIsNotCancelled(t *testing.T) {
+	w := newWorld(t, time.Hour, 6*time.Hour)
+	a := app("a")
+	a.StageTo = []appregistry.Target{{Dir: "/one"}, {Dir: "/two"}}
+	w.mustDone(w.register(registration{app: a, plan: plan(ns1)}))
+	down := map[string]bool{"/two": true}
+	w.stageErr = func(s appregistry.Set) error {
+		if down[s.Target.Dir] {
+			return errDown
+		}
+		return nil
+	}
+	w.run(5*time.Hour + 30*time.Minute)
+	down["/one"] = true
+	w.run(4*time.Hour + 30*time.Minute)
+	held := string(w.targets["/one"].creds.Tokens["ns1"].Identifier)
+	if held != "alice#2" || w.svc.issued < 3 {
+		t.Fatalf("/one holds %s of %d issued; the test wants the second of three", held, w.svc.issued)
+	}
+	if slices.Contains(w.svc.cancels, held) || !w.svc.tokens[held].good(w.svc.now()) {
+		t.Errorf("%s is in use at /one and dead: cancels %v", held, w.svc.cancels)
+	}
+	down = nil
+	w.run(10 * time.Minute)
+	if !slices.Contains(w.svc.cancels, held) {
+		t.Errorf("cancels %v: %s is nowhere any more", w.svc.cancels, held)
+	}
+}

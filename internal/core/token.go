@@ -207,10 +207,12 @@ func (c *Core) policyOf(t *token) Policy {
 // resting is the state of a token about which nothing is known to be wrong.
 func (c *Core) resting(t *token) appregistry.State {
 	switch {
-	case t.rec.Proof == appregistry.ProofNone || c.candidate(t):
+	case c.candidate(t):
 		return appregistry.Proving
 	case !c.current(t):
 		return appregistry.Retiring
+	case t.rec.Proof == appregistry.ProofNone:
+		return appregistry.Proving
 	case c.wanted(c.entry(t).Supply):
 		return appregistry.Replacing
 	case !c.reg.IsPublished(t.rec.ID):
