@@ -1,7 +1,6 @@
 package fsstaging
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +26,7 @@ const maxClients = 8
 // HDFSConfig says which Hadoop file system, and who we are there: a principal
 // with Keytab or CCache, as a stager has it, or tokens alone, as an executor.
 type HDFSConfig struct {
-	ConfDir     string // "": as Hadoop's clients find it, HADOOP_CONF_DIR first
+	ConfDir     string // core-site.xml and hdfs-site.xml; required
 	Nameservice string // which of the configuration's; "": that of fs.defaultFS, or the only one
 
 	Krb5Conf  string // "": /etc/krb5.conf
@@ -90,7 +89,7 @@ func DialHDFS(ctx context.Context, c HDFSConfig) (*HDFS, error) {
 
 func openHDFS(c HDFSConfig) (*HDFS, error) {
 	cluster, err := namenode.Open(namenode.Config{
-		ConfDir: cmp.Or(c.ConfDir, hadoopconf.Dir()), Krb5Conf: c.Krb5Conf,
+		ConfDir: c.ConfDir, Krb5Conf: c.Krb5Conf,
 		Principal: c.Principal, Keytab: c.Keytab, CCache: c.CCache, Dial: c.Dial,
 	})
 	if err != nil {

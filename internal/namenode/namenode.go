@@ -52,6 +52,9 @@ type Cluster struct {
 // Open reads the configuration. A cluster without Kerberos is refused: there is
 // nothing on it to renew, and SIMPLE is never spoken.
 func Open(cfg Config) (*Cluster, error) {
+	if cfg.ConfDir == "" {
+		return nil, errors.New("no Hadoop configuration directory is given")
+	}
 	conf, err := hadoopconf.Load(cfg.ConfDir)
 	if err != nil {
 		return nil, err
