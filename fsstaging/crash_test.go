@@ -33,8 +33,8 @@ func dieAt(k int, how failure) func(op, name string) *failure {
 // each way, with a version staged before. At any moment a reader finds that
 // version or the new one; a writer of the next epoch goes on; no generation ever
 // has two files, and in the end nothing is left but files.
-// Shows: K06, K07, K08, K09, K10, K11, K12, K13, K14, S15, S20.
-func TestK06_ToK14_WriterDiesAnywhere(t *testing.T) {
+// Shows: KP06, KP07, KP08, KP09, KP10, KP11, KP12, KP13, KP14, S15, S20.
+func TestKP06_ToKP14_WriterDiesAnywhere(t *testing.T) {
 	ways := map[string]failure{
 		"before": {err: errCut}, "half": {err: errCut, half: true}, "answer lost": {err: errCut, done: true},
 	}
@@ -128,7 +128,7 @@ func wantOneFileEach(t *testing.T, m *stagetest.Memory, where string) {
 
 // TestK10_ContextEndsAnywhere: a writer whose context ends leaves the directory
 // as a writer that died does, or tidier.
-func TestK10_ContextEndsAnywhere(t *testing.T) {
+func TestKP10_ContextEndsAnywhere(t *testing.T) {
 	for k := 1; ; k++ {
 		m := stagetest.NewMemory()
 		f := &faulty{FS: m}

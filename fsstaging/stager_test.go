@@ -111,7 +111,7 @@ func TestS34_NumbersSortAsNumbers(t *testing.T) {
 }
 
 // TestS15_NumbersGoOnAfterARestart: the target knows best, whatever times say.
-// Shows: S50, C-S33, K11.
+// Shows: S50, C-S33, KP11.
 func TestS15_NumbersGoOnAfterARestart(t *testing.T) {
 	m := stagetest.NewMemory()
 	mustStage(t, fsstaging.NewStager(m), set(1, 3))
@@ -170,7 +170,7 @@ func TestB104_LowerEpochGivesWay(t *testing.T) {
 
 // TestK11_StagingTwiceIsStagingOnce, in each form of names; other bytes under the
 // same number are refused.
-func TestK11_StagingTwiceIsStagingOnce(t *testing.T) {
+func TestKP11_StagingTwiceIsStagingOnce(t *testing.T) {
 	for _, form := range []fsstaging.Form{fsstaging.FormChecked, fsstaging.FormTimed, fsstaging.FormPlain} {
 		m := stagetest.NewMemory()
 		s := fsstaging.NewStager(m)
@@ -308,7 +308,7 @@ func wantUnsafe(t *testing.T, err error, part string) {
 }
 
 // TestB115_RemainsOfDeadWriters: only what is old and of a lower epoch goes.
-// Shows: S20, K07, K08.
+// Shows: S20, KP07, KP08.
 func TestB115_RemainsOfDeadWriters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := stagetest.NewMemory()
