@@ -339,3 +339,45 @@ func TestY41_RestartGoesOnWhereItWas(t *testing.T) {
 		})
 	})
 }
+
+// Shows: C-Y10.
+func TestY8_UnreadableIdentifierIsRefusedByName(t *testing.T) {
+	l, s := newLender(hadooptest.Lifetimes{}), newShelf()
+	running(t, renewer.Config{Providers: providers(l), Stager: s}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+		broken := issued(t, l, "alice")
+		broken.Identifier = broken.Identifier[:5]
+		err := r.Register(ctx, bringing("job", broken))
+		if plugins.CodeOf(err) != "identifier" || !strings.Contains(err.Error(), broken.Kind) || !strings.Contains(err.Error(), broken.Service) {
+			t.Errorf("got %v, code %q; want it refused, kind and service named", err, plugins.CodeOf(err))
+		}
+		list, err := r.Entries(ctx)
+		must(t, err)
+		if len(list) > 0 {
+			t.Errorf("%d entries are left behind", len(list))
+		}
+	})
+}
+
+// Shows: T-05.
+func TestB59_TokenOfAnotherUserIsNotTaken(t *testing.T) {
+	l, s := newLender(hadooptest.Lifetimes{}), newShelf()
+	wrong := swapped{l}
+	running(t, renewer.Config{Providers: providers(wrong), Stager: s}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+		short, cancel := context.WithTimeout(ctx, time.Hour)
+		defer cancel()
+		if err := r.Register(short, app("job", "hdfs")); err == nil {
+			t.Error("registered with the token of another user")
+		}
+		if _, ok := s.newest(key("job")); ok {
+			t.Error("the token of another user is staged")
+		}
+	})
+}
+
+// swapped is a provider that answers with tokens of somebody else.
+type swapped struct{ *lender }
+
+func (p swapped) Obtain(ctx context.Context, req plugins.ObtainRequest) ([]plugins.Grant, error) {
+	req.User = "root"
+	return p.lender.Obtain(ctx, req)
+}

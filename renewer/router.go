@@ -144,7 +144,9 @@ func (r *router) brought(ctx context.Context, c Caller, t plugins.Token) (core.B
 		return core.Brought{Reason: fmt.Sprintf("ambiguous: both %s and %s answer for this kind and service", found[0].authority, found[1].authority)}, nil
 	}
 	b := core.Brought{Authority: found[0].authority}
-	b.Identity = r.identify(ctx, r.providers[b.Authority.Instance], t)
+	if b.Identity, err = identify(ctx, r.providers[b.Authority.Instance], t); err != nil {
+		return core.Brought{}, err
+	}
 	b.Obtains = found[0].obtains && b.Identity != nil && c.mayActFor(b.Identity.User)
 	return b, nil
 }
@@ -169,17 +171,16 @@ func (r *router) find(ctx context.Context, t plugins.Token, fresh bool) (found [
 	return found, nil
 }
 
-// identify reads a token's identifier; nil where the provider cannot.
-func (r *router) identify(ctx context.Context, p plugins.Provider, t plugins.Token) *plugins.Identity {
+// identify reads a token's identifier; nil from a provider that reads none.
+func identify(ctx context.Context, p plugins.Provider, t plugins.Token) (*plugins.Identity, error) {
 	if !plugins.AbilitiesOf(p).Identify {
-		return nil
+		return nil, nil
 	}
 	id, err := p.(plugins.Identifier).Identify(ctx, t)
 	if err != nil {
-		r.log.Warn("identifier cannot be read", "token", t, "error", err)
-		return nil
+		return nil, fmt.Errorf("identifier of a token of kind %q for %q: %w", t.Kind, t.Service, err)
 	}
-	return &id
+	return &id, nil
 }
 
 // canonicalService is the form in which service texts are compared: lower case,

@@ -148,7 +148,7 @@ func (j *judge) sync() {
 }
 
 // Random events, answers in any order, faults, and crashes between any two
-// actions. Shows: P1, P3, P4, P10, K14, K15, K16, K19.
+// actions. Shows: P1, P3, P4, P10, KP14, KP15, KP16, KP19.
 func TestP3_HoldsUnderAnyOrderFaultAndCrash(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t, day, 7*day)
@@ -209,7 +209,7 @@ func TestP3_HoldsUnderAnyOrderFaultAndCrash(t *testing.T) {
 	})
 }
 
-// No obtainable token is lost under a mix of faults, with crashes. Shows: P2, K05, K06.
+// No obtainable token is lost under a mix of faults, with crashes. Shows: P2, KP05, KP06.
 func TestP2_NothingObtainableIsLost(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t, day, 7*day)

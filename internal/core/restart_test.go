@@ -60,8 +60,8 @@ func TestCY34_ExpiredButRenewableIsRenewed(t *testing.T) {
 	}
 }
 
-// Shows: K14, K16.
-func TestK15_IntentSurvivesAndIsWeighedAgain(t *testing.T) {
+// Shows: KP14, KP16.
+func TestKP15_IntentSurvivesAndIsWeighedAgain(t *testing.T) {
 	w := newWorld(t, day, 7*day)
 	tok := w.svc.issue("alice")
 	w.mustDone(w.register(registration{app: ending("a", appregistry.CancelAll), bring: bring(tok)}))
@@ -95,7 +95,7 @@ func TestK15_IntentSurvivesAndIsWeighedAgain(t *testing.T) {
 	}
 }
 
-func TestK01_FailedCommitRegistersNothing(t *testing.T) {
+func TestKP01_FailedCommitRegistersNothing(t *testing.T) {
 	w := newWorld(t, day, 7*day)
 	w.run(0)
 	full := errors.New("no space left on device")
@@ -154,7 +154,7 @@ func TestBehind_NumberAndEpochGoBeyondTheTarget(t *testing.T) {
 	}
 }
 
-// Shows: K02.
+// Shows: KP02.
 func TestReregister(t *testing.T) {
 	start := func() (*world, registration) {
 		w := newWorld(t, day, 7*day)
@@ -243,7 +243,7 @@ func TestF8_UnreachableServiceLeavesTheOthersDelivered(t *testing.T) {
 
 // The store was put together from two backups: the intent to cancel is in it,
 // and so is a holder.
-func TestK15_IntentOfAHeldTokenIsWithdrawn(t *testing.T) {
+func TestKP15_IntentOfAHeldTokenIsWithdrawn(t *testing.T) {
 	w := newWorld(t, day, 7*day)
 	w.mustDone(w.register(registration{app: ending("a", appregistry.CancelAll), bring: bring(w.svc.issue("alice"))}))
 	w.run(time.Minute)
