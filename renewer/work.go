@@ -29,24 +29,14 @@ func (r *Renewer) obtain(ctx context.Context, a core.Obtain) core.Event {
 	}
 	grants := make([]core.Grant, len(granted))
 	for i, g := range granted {
-		if grants[i], err = examine(ctx, p, a.Request.User, g); err != nil {
-			return core.Obtained{Job: a.Job, Err: fmt.Errorf("provider %q: obtain for %s: %w", instance, a.Request.User, err)}
+		g.Token = g.Token.Clone()
+		id, err := identify(ctx, p, g.Token)
+		if err != nil {
+			return core.Obtained{Job: a.Job, Err: fmt.Errorf("provider %q: obtain for %s: %w", instance, a.Request.User, plugins.Suspect(err))}
 		}
+		grants[i] = core.Grant{Grant: g, Identity: id}
 	}
 	return core.Obtained{Job: a.Job, Grants: grants}
-}
-
-// examine looks whose a granted token is: it must be the user's it was asked for.
-func examine(ctx context.Context, p plugins.Provider, user string, g plugins.Grant) (core.Grant, error) {
-	g.Token = g.Token.Clone()
-	id, err := identify(ctx, p, g.Token)
-	if err != nil {
-		return core.Grant{}, plugins.Suspect(err)
-	}
-	if id != nil && id.User != user {
-		return core.Grant{}, plugins.Suspect(fmt.Errorf("it answered with a token of %q", id.Owner))
-	}
-	return core.Grant{Grant: g, Identity: id}, nil
 }
 
 // checkGrants refuses an answer whole that is not an answer to what was asked.
