@@ -14,6 +14,13 @@ import (
 // protections of calls on offer, so that each client's own configuration chooses, and file contents private.
 var shared *cluster.Cluster
 
+// privateTransfer keeps file contents private. Without AES they would go through SASL's own layer, which the HDFS library
+// reads wrongly where a read spans two of its frames.
+var privateTransfer = map[string]string{
+	"dfs.data.transfer.protection":            "privacy",
+	"dfs.encrypt.data.transfer.cipher.suites": "AES/CTR/NoPadding",
+}
+
 func TestMain(m *testing.M) {
 	if args := os.Getenv(executorEnv); args != "" {
 		os.Exit(runExecutor(args))
@@ -26,12 +33,7 @@ func runMain(m *testing.M) int {
 	defer cancel()
 	c, err := cluster.Start(ctx, cluster.Options{
 		Protection: allProtections,
-		HDFS: map[string]string{
-			"dfs.data.transfer.protection": "privacy",
-			// Without AES contents go through SASL's own layer, which the HDFS library reads wrongly where a read
-			// spans two of its frames.
-			"dfs.encrypt.data.transfer.cipher.suites": "AES/CTR/NoPadding",
-		},
+		HDFS:       privateTransfer,
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
