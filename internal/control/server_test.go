@@ -1,0 +1,170 @@
+package control_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/hadooptoken"
+	"github.com/tokenwheel/tokenwheel/internal/control"
+	"github.com/tokenwheel/tokenwheel/plugins"
+)
+
+func codeOf(err error) string {
+	if p, ok := errors.AsType[*control.Problem](err); ok {
+		return p.Code
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+func fileWith(t *testing.T, tok plugins.Token) []byte {
+	t.Helper()
+	b, err := hadooptoken.Marshal(plugins.Credentials{Tokens: map[string]plugins.Token{"x": tok}}, hadooptoken.FormatJava)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// Shows: T-10.
+func TestP9_RequestsAreBoundedAndNamed(t *testing.T) {
+	w := newWorld(t, aliceUID)
+	for name, c := range map[string]struct {
+		method, path, body string
+		status             int
+		code               string
+	}{
+		"too long":        {"POST", "/v1/apps", `{"id":"` + strings.Repeat("x", 3<<20) + `"}`, http.StatusRequestEntityTooLarge, control.CodeTooLarge},
+		"no JSON":         {"POST", "/v1/apps", `id: a`, http.StatusBadRequest, control.CodeBadRequest},
+		"unknown key":     {"POST", "/v1/apps", `{"id":"a","address":"evil:1"}`, http.StatusBadRequest, control.CodeBadRequest},
+		"two values":      {"POST", "/v1/apps", `{"id":"a"}{"id":"b"}`, http.StatusBadRequest, control.CodeBadRequest},
+		"no body":         {"POST", "/v1/apps", ``, http.StatusBadRequest, control.CodeBadRequest},
+		"bad id":          {"POST", "/v1/apps", `{"id":"../etc","user":"alice","obtain":["test"]}`, http.StatusUnprocessableEntity, "bad-app"},
+		"no such request": {"GET", "/v2/apps", ``, http.StatusNotFound, control.CodeNotFound},
+		"no such method":  {"PATCH", "/v1/apps", ``, http.StatusNotFound, control.CodeNotFound},
+		"bad duration":    {"GET", "/v1/status?within=soon", ``, http.StatusBadRequest, control.CodeBadRequest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, text := w.ask(t, c.method, c.path, c.body)
+			p := decode[control.Problem](t, text)
+			if status != c.status || p.Code != c.code || p.Detail == "" || p.Next == "" {
+				t.Errorf("got %d %+v, want %d %s with detail and next step", status, p, c.status, c.code)
+			}
+		})
+	}
+}
+
+func TestClient_WholeLifeOfAnApplication(t *testing.T) {
+	w := newWorld(t, aliceUID)
+	c := w.client()
+	a, err := c.Register(t.Context(), control.Registration{ID: "a2", User: "alice", Credentials: fileWith(t, tokenOf("alice", 1)), Wait: true})
+	if err != nil || !a.Ready || a.Owner != "alice" {
+		t.Fatalf("registered %+v, %v", a, err)
+	}
+	if list, err := c.Apps(t.Context()); err != nil || len(list) != 2 {
+		t.Errorf("apps %+v, %v; want two", list, err)
+	}
+	if a, err = c.App(t.Context(), "", "a2"); err != nil || len(a.Tokens) != 1 {
+		t.Fatalf("described as %+v, %v; want one token", a, err)
+	}
+	tok := a.Tokens[0]
+	if len(tok.Holders) != 2 || tok.Service != "bank:1" {
+		t.Errorf("token %+v, want it shared by both applications", tok)
+	}
+	if got, err := c.Token(t.Context(), tok.Fingerprint); err != nil || got.ID != tok.ID {
+		t.Errorf("by fingerprint: %+v, %v", got, err)
+	}
+	if _, err := c.RenewToken(t.Context(), fmt.Sprint(tok.ID)); err != nil {
+		t.Error(err)
+	}
+	st, err := c.Status(t.Context(), 2*time.Hour)
+	if err != nil || st.Apps != 2 || st.Ready != 2 || len(st.Troubles) != 2 || st.Troubles[0].App != "alice/a1" {
+		t.Errorf("status %+v, %v; want two applications whose token ends in an hour", st, err)
+	}
+	if st, err := c.Status(t.Context(), time.Minute); err != nil || len(st.Troubles) != 0 {
+		t.Errorf("status %+v, %v; want no trouble within a minute", st, err)
+	}
+	if _, err := c.CancelToken(t.Context(), fmt.Sprint(tok.ID), false); codeOf(err) != "token-held" {
+		t.Errorf("cancel of a held token: %v", err)
+	}
+	if err := c.Unregister(t.Context(), "", "a2"); err != nil {
+		t.Error(err)
+	}
+	if err := c.Unregister(t.Context(), "", "a2"); codeOf(err) != control.CodeNotFound {
+		t.Errorf("a second time: %v", err)
+	}
+}
+
+func TestListen_ReplacesTheDeadAndNamesTheLiving(t *testing.T) {
+	dir, err := os.MkdirTemp("", "tw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "s")
+	dead, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.SetUnlinkOnClose(false)
+	dead.Close()
+
+	l, err := control.Listen(path, 0o660, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o660 {
+		t.Errorf("mode %v, %v; want 0660", info.Mode(), err)
+	}
+	if _, err := control.Listen(path, 0o600, -1); !errors.Is(err, control.ErrInUse) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
+		t.Errorf("a second listener: %v, want it refused with our process id", err)
+	}
+	l.Close()
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// The seam that other tests use stands for this.
+func TestPeer_IsWhoTheKernelSays(t *testing.T) {
+	dir, err := os.MkdirTemp("", "tw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	l, err := control.Listen(filepath.Join(dir, "s"), 0o600, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	served, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer served.Close()
+	peer, err := control.PeerOf(served)
+	if want := (control.Peer{UID: uint32(os.Getuid()), PID: int32(os.Getpid())}); err != nil || peer != want {
+		t.Errorf("peer %+v, %v; want %+v", peer, err, want)
+	}
+	pipe, other := net.Pipe()
+	defer other.Close()
+	defer pipe.Close()
+	if _, err := control.PeerOf(pipe); err == nil {
+		t.Error("a pipe has a peer")
+	}
+}
