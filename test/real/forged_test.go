@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -135,6 +136,42 @@ func TestT01_ForgedTokensAreNeverCancelled(t *testing.T) {
 	}
 	if err := eventually(within(t, 20*time.Second), func() bool { return cancels(t) > before }); err != nil {
 		t.Errorf("the real token's cancel never showed: %v", err)
+	}
+}
+
+// The same by the command line and the daemon, as an operator, whom nothing else would stop.
+func TestT01_ForgedTokensThroughTheDaemonAreNeverCancelled(t *testing.T) {
+	d := newDaemon(t, shared, "staging: {default: none}\n")
+	d.start()
+	ctx := within(t, time.Minute)
+	known, unknown := get(t, shared), get(t, shared)
+	register := func(name string, token plugins.Token, more ...string) error {
+		file := tokenFile(t, token, hadooptoken.FormatJava)
+		args := []string{"app", "register", name, "--user", "alice", "--token-file", file, "--at-end", "cancel", "--wait"}
+		_, err := d.command(ctx, append(args, more...)...)
+		return err
+	}
+	if err := register("real", known); err != nil {
+		t.Fatal(err)
+	}
+	before := cancels(t)
+	const tries = 10
+	for range tries {
+		if err := register("forged", forge(known)); err == nil || !strings.Contains(err.Error(), "password-conflict") {
+			t.Fatalf("a forged token: %v, want it refused: password-conflict", err)
+		}
+		if err := register("forged", forge(unknown), "--verify", "none"); err != nil {
+			t.Fatal(err)
+		}
+		d.do("app", "unregister", "forged")
+	}
+	for _, token := range []plugins.Token{known, unknown} {
+		if err := login(ctx, shared, token); err != nil {
+			t.Errorf("the real token: %v", err)
+		}
+	}
+	if n := cancels(t) - before; n > 0 {
+		t.Errorf("the NameNode was asked for %d cancels", n)
 	}
 }
 
