@@ -66,8 +66,11 @@ func (s *Stager) stage(ctx context.Context, set appregistry.Set) error {
 	if err != nil {
 		return err
 	}
-	f, err := s.fileSystem(ctx, set)
+	f, err := s.fileSystem(set.Target)
 	if err != nil {
+		return err
+	}
+	if f, err = asUser(ctx, f, set.User); err != nil {
 		return err
 	}
 	d, err := f.OpenDir(ctx, set.Target.Dir, true)
@@ -108,10 +111,8 @@ func encode(set appregistry.Set) ([]byte, error) {
 		err = errors.New("no user to own the file")
 	case set.UUID != "" && !uuidPattern.MatchString(set.UUID):
 		err = fmt.Errorf("uuid %q: want lower case, 8-4-4-4-12", set.UUID)
-	case set.Target.Prefix != "":
-		err = checkPrefix(set.Target.Prefix)
 	}
-	if err = errors.Join(err, checkDir(set.Target.Dir)); err != nil {
+	if err = errors.Join(err, checkTarget(set.Target)); err != nil {
 		return nil, plugins.Refused("bad-set", err)
 	}
 	data, err := hadooptoken.Marshal(set.Credentials, hadooptoken.FormatJava)
@@ -124,15 +125,33 @@ func encode(set appregistry.Set) ([]byte, error) {
 	return data, nil
 }
 
-func (s *Stager) fileSystem(ctx context.Context, set appregistry.Set) (FS, error) {
-	f, ok := s.named[set.Target.FS]
-	if set.Target.FS == "" {
+// CheckTarget tells beforehand, without looking there, whether a target is one
+// that this stager could write to. An error is of kind refused.
+func (s *Stager) CheckTarget(t appregistry.Target) error {
+	if err := checkTarget(t); err != nil {
+		return plugins.Refused("bad-target", err)
+	}
+	_, err := s.fileSystem(t)
+	return err
+}
+
+func checkTarget(t appregistry.Target) error {
+	var err error
+	if t.Prefix != "" {
+		err = checkPrefix(t.Prefix)
+	}
+	return errors.Join(err, checkDir(t.Dir))
+}
+
+func (s *Stager) fileSystem(t appregistry.Target) (FS, error) {
+	f, ok := s.named[t.FS]
+	if t.FS == "" {
 		f, ok = s.def, s.def != nil
 	}
 	if !ok {
-		return nil, plugins.Refused("unknown-target", fmt.Errorf("no file system is configured as %q", set.Target.FS))
+		return nil, plugins.Refused("unknown-target", fmt.Errorf("no file system is configured as %q", t.FS))
 	}
-	return asUser(ctx, f, set.User)
+	return f, nil
 }
 
 // writer takes one file through its steps: claim, write, rename, read back.

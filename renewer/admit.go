@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
 	"github.com/tokenwheel/tokenwheel/internal/core"
@@ -89,17 +91,33 @@ func checkApp(app appregistry.App, c Config) error {
 	if err := checkCredentials(app.Credentials); err != nil {
 		return err
 	}
-	if err := appregistry.ValidateOverlay(app.Overlay); err != nil {
-		return plugins.Refused("bad-app", err)
-	}
 	for _, name := range app.Obtain {
 		if err := checkObtain(name, c.Providers); err != nil {
 			return plugins.Refused("bad-app", err)
 		}
 	}
-	for _, t := range app.StageTo {
-		if !path.IsAbs(t.Dir) || path.Clean(t.Dir) != t.Dir || t.Dir == "/" || strings.ContainsFunc(t.Dir, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-			return refuse("target %q: want a clean absolute path below the root", t.String())
+	return checkTargets(app.StageTo, c.Stager)
+}
+
+// targetChecker is a stager that can tell beforehand that a target is none.
+type targetChecker interface {
+	CheckTarget(t appregistry.Target) error
+}
+
+func checkTargets(targets []appregistry.Target, s Stager) error {
+	checker, _ := s.(targetChecker)
+	for i, t := range targets {
+		if !path.IsAbs(t.Dir) || path.Clean(t.Dir) != t.Dir || t.Dir == "/" || strings.ContainsFunc(t.Dir, unicode.IsControl) {
+			return plugins.Refused("bad-app", fmt.Errorf("target %q: want a clean absolute path below the root", t.String()))
+		}
+		if slices.ContainsFunc(targets[:i], func(u appregistry.Target) bool { return u.FS == t.FS && u.Dir == t.Dir }) {
+			return plugins.Refused("bad-app", fmt.Errorf("target %q is there twice", t.String()))
+		}
+		if checker == nil {
+			continue
+		}
+		if err := checker.CheckTarget(t); err != nil {
+			return fmt.Errorf("target %q: %w", t.String(), err)
 		}
 	}
 	return nil
@@ -131,12 +149,18 @@ func checkCredentials(c plugins.Credentials) error {
 		if len(t.Identifier) == 0 || t.Kind == "" {
 			return plugins.Refused("empty-token", fmt.Errorf("token %q has no kind or no identifier", alias))
 		}
+		if !utf8.ValidString(alias + t.Kind + t.Service) {
+			return plugins.Refused("not-text", fmt.Errorf("alias, kind or service of token %q is not UTF-8", alias))
+		}
 		if n := max(len(alias), len(t.Kind), len(t.Service)); n > maxTextBytes {
 			return refuse("alias, kind or service of a token, in bytes", maxTextBytes, n)
 		}
 		size += len(alias) + len(t.Kind) + len(t.Service) + len(t.Identifier) + len(t.Password)
 	}
 	for alias, s := range c.Secrets {
+		if !utf8.ValidString(alias) {
+			return plugins.Refused("not-text", fmt.Errorf("alias %q of a secret is not UTF-8", alias))
+		}
 		if n := len(alias); n > maxTextBytes {
 			return refuse("alias of a secret, in bytes", maxTextBytes, n)
 		}

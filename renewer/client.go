@@ -22,7 +22,7 @@ func (c Caller) mayActFor(user string) bool {
 }
 
 // sees tells whether applications of an owner are the caller's to see.
-func (c Caller) sees(owner string) bool { return c.Trusted || owner == c.Name }
+func (c Caller) sees(owner string) bool { return c.Trusted || c.Name != "" && owner == c.Name }
 
 // Client is the renewer as one caller may use it. It is a value; all its methods
 // are safe for concurrent use, and answer [ErrNotRunning] while Run does not run.
@@ -47,10 +47,10 @@ func (r *Renewer) Register(ctx context.Context, app appregistry.App) error {
 	return r.itself().Register(ctx, app)
 }
 
-// Unregister lets an application of the embedding program go. What nobody else
-// holds is cancelled as the application asked.
-func (r *Renewer) Unregister(ctx context.Context, id appregistry.AppID) error {
-	return r.itself().Unregister(ctx, appregistry.AppKey{ID: id})
+// Unregister lets an application go. What nobody else holds is cancelled as the
+// application asked.
+func (r *Renewer) Unregister(ctx context.Context, key appregistry.AppKey) error {
+	return r.itself().Unregister(ctx, key)
 }
 
 // Current is what an application should hold now, and its generation.
@@ -125,62 +125,64 @@ func (c Client) ResumeCancels(ctx context.Context) error {
 }
 
 // Current is as [Renewer.Current].
-func (c Client) Current(_ context.Context, key appregistry.AppKey) (creds plugins.Credentials, generation uint32, err error) {
-	if !c.caller.sees(key.Owner) {
-		return creds, 0, fmt.Errorf("app %s: %w", key, appregistry.ErrNotFound)
+func (c Client) Current(ctx context.Context, key appregistry.AppKey) (plugins.Credentials, uint32, error) {
+	type answer struct {
+		core.Snapshot
+		err error
 	}
-	asked := c.ask(func(k *core.Core) {
-		var s core.Snapshot
-		if s, err = k.Current(key); err == nil {
-			creds, generation = s.Credentials.Clone(), s.Generation
+	got, err := ask(ctx, c.r, func(k *core.Core) (a answer) {
+		if a.err = appregistry.ErrNotFound; c.caller.sees(key.Owner) {
+			a.Snapshot, a.err = k.Current(key)
 		}
+		return a
 	})
-	if asked != nil {
-		return plugins.Credentials{}, 0, asked
+	if err == nil {
+		err = got.err
 	}
-	return creds, generation, err
+	if err != nil {
+		return plugins.Credentials{}, 0, fmt.Errorf("credentials of %s: %w", key, err)
+	}
+	return got.Credentials.Clone(), got.Generation, nil
 }
 
 // Entries lists the entries that applications of the caller hold; a trusted
 // caller sees all.
-func (c Client) Entries(_ context.Context) (list []appregistry.Entry, err error) {
-	err = c.ask(func(k *core.Core) { list = k.Entries() })
+func (c Client) Entries(ctx context.Context) ([]appregistry.Entry, error) {
+	list, err := ask(ctx, c.r, (*core.Core).Entries)
 	if c.caller.Trusted {
 		return list, err
 	}
 	foreign := func(holder appregistry.AppKey) bool { return !c.caller.sees(holder.Owner) }
-	list = slices.DeleteFunc(list, func(e appregistry.Entry) bool {
-		return !slices.ContainsFunc(e.Holders, func(h appregistry.AppKey) bool { return !foreign(h) })
-	})
 	for i := range list {
 		list[i].Holders = slices.DeleteFunc(slices.Clone(list[i].Holders), foreign)
 	}
-	return list, err
+	return slices.DeleteFunc(list, func(e appregistry.Entry) bool { return len(e.Holders) == 0 }), err
 }
 
 // Apps lists the caller's applications; a trusted caller sees all.
-func (c Client) Apps(_ context.Context) (list []AppStatus, err error) {
-	err = c.ask(func(k *core.Core) {
-		for _, a := range k.Apps() {
-			if c.caller.sees(a.Key.Owner) {
-				list = append(list, AppStatus(a))
-			}
+func (c Client) Apps(ctx context.Context) ([]AppStatus, error) {
+	list, err := ask(ctx, c.r, (*core.Core).Apps)
+	var own []AppStatus
+	for _, a := range list {
+		if c.caller.sees(a.Key.Owner) {
+			own = append(own, AppStatus(a))
 		}
-	})
-	return list, err
+	}
+	return own, err
 }
 
 // ask has a question answered on the loop's goroutine.
-func (c Client) ask(question func(*core.Core)) error {
-	done := make(chan struct{})
-	if !c.r.inbox.put(item{ask: func(k *core.Core) {
-		defer close(done)
-		question(k)
-	}}) {
-		return ErrNotRunning
+func ask[T any](ctx context.Context, r *Renewer, question func(*core.Core) T) (answer T, err error) {
+	answers := make(chan T, 1)
+	if !r.inbox.put(item{ask: func(k *core.Core) { answers <- question(k) }}) {
+		return answer, ErrNotRunning
 	}
-	<-done // the loop never blocks
-	return nil
+	select {
+	case answer = <-answers:
+		return answer, nil
+	case <-ctx.Done():
+		return answer, context.Cause(ctx)
+	}
 }
 
 // request sends one event and waits for its last word.

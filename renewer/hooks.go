@@ -136,10 +136,20 @@ func (n *notices) tell(a core.Notify) {
 	case core.TokenLost:
 		hook = n.hooks.Lost
 	}
-	for _, h := range []func(Event){hook, n.hooks.Each} {
-		if h != nil {
-			h(ev)
+	n.call(hook, ev)
+	n.call(n.hooks.Each, ev)
+}
+
+// call calls a hook. One that panics ends with that event: it must not end the
+// program that somebody else's tokens depend on.
+func (n *notices) call(hook func(Event), ev Event) {
+	defer func() {
+		if err := panicError(recover()); err != nil {
+			n.log.Error("a hook failed", "event", ev.What, "error", err)
 		}
+	}()
+	if hook != nil {
+		hook(ev)
 	}
 }
 

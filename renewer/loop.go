@@ -34,7 +34,6 @@ type loop struct {
 func newLoop(r *Renewer, c *core.Core) *loop {
 	return &loop{
 		r: r, core: c,
-		pool:     newPool(r.cfg.Workers),
 		notices:  newNotices(r.cfg.Hooks, r.cfg.Logger),
 		commits:  make(chan core.Commit, 1),
 		requests: map[core.Request]*waiter{},
@@ -46,7 +45,7 @@ func newLoop(r *Renewer, c *core.Core) *loop {
 func (l *loop) run(ctx context.Context) error {
 	calls, stopCalls := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopCalls()
-	l.pool.ctx = calls
+	l.pool = newPool(calls)
 	writer := make(chan struct{})
 	go func() {
 		defer close(writer)

@@ -13,7 +13,7 @@ import (
 
 // task is one call to the world outside.
 type task struct {
-	key     string        // the service it goes to, which has a share of the workers
+	key     string        // the service it goes to
 	share   int           // calls to that service at a time
 	before  time.Duration // boot time at which it is needed; nearer ones go first
 	yields  bool          // goes behind all that do not
@@ -24,16 +24,15 @@ type task struct {
 	order   uint64
 }
 
-// pool runs tasks on a bounded number of goroutines, of which one service gets
-// its share at most: a service that hangs takes no worker from another. A call
-// that does not return when its context ends is answered for; it gives its
-// worker back, but keeps its place in its service's share until it returns.
+// pool runs tasks, for each service its share of calls at a time and no more.
+// There is no bound over all services, since there are only as many as the
+// operator configured, and with one any few of them that hang could take the
+// workers of all others. A call that does not return when its context ends is
+// answered for, and keeps its place in the share until it returns.
 type pool struct {
-	ctx   context.Context // ends every call
-	limit int
+	ctx context.Context // ends every call
 
 	mu     sync.Mutex // guards what follows
-	busy   int
 	order  uint64
 	queues map[string]*queue
 }
@@ -44,8 +43,8 @@ type queue struct {
 	running int
 }
 
-func newPool(limit int) *pool {
-	return &pool{limit: limit, queues: map[string]*queue{}}
+func newPool(ctx context.Context) *pool {
+	return &pool{ctx: ctx, queues: map[string]*queue{}}
 }
 
 func (p *pool) add(t task) {
@@ -59,25 +58,15 @@ func (p *pool) add(t task) {
 		p.queues[t.key] = q
 	}
 	heap.Push(&q.waiting, t)
-	p.startWaiting()
+	p.start(q)
 }
 
-// startWaiting starts as many tasks as there are workers for, nearest first.
+// start begins as many of a service's tasks as its share allows, nearest first.
 // The caller holds mu.
-func (p *pool) startWaiting() {
-	for p.busy < p.limit {
-		var next *queue
-		for _, q := range p.queues {
-			if len(q.waiting) > 0 && q.running < q.waiting[0].share && (next == nil || q.waiting[0].ahead(next.waiting[0])) {
-				next = q
-			}
-		}
-		if next == nil {
-			return
-		}
-		t := heap.Pop(&next.waiting).(task)
-		next.running++
-		p.busy++
+func (p *pool) start(q *queue) {
+	for len(q.waiting) > 0 && q.running < q.waiting[0].share {
+		t := heap.Pop(&q.waiting).(task)
+		q.running++
 		go p.run(t)
 	}
 }
@@ -94,12 +83,8 @@ func (p *pool) run(t task) {
 	case ev := <-done:
 		t.answer(ev)
 	case <-ctx.Done():
-		t.answer(p.late(ctx, done, t))
+		t.answer(late(ctx, done, t))
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.busy--
-	p.startWaiting()
 }
 
 // lateFor is how long a call may take to notice that its context ended.
@@ -107,7 +92,7 @@ const lateFor = 2 * time.Second
 
 // late waits a little for a call whose context ended, since what it brings may
 // be a token; then it answers in its place.
-func (p *pool) late(ctx context.Context, done <-chan core.Event, t task) core.Event {
+func late(ctx context.Context, done <-chan core.Event, t task) core.Event {
 	limit := time.NewTimer(lateFor)
 	defer limit.Stop()
 	select {
@@ -124,10 +109,10 @@ func (p *pool) leave(key string) {
 	defer p.mu.Unlock()
 	q := p.queues[key]
 	q.running--
-	if q.running == 0 && len(q.waiting) == 0 {
+	p.start(q)
+	if q.running == 0 {
 		delete(p.queues, key)
 	}
-	p.startWaiting()
 }
 
 // dropQueue forgets what has not begun and returns how much that was.
@@ -142,24 +127,33 @@ func (p *pool) dropQueue() (n int) {
 }
 
 // guarded turns a panic of a provider or stager into an error of this one call.
-// Of what was thrown only the runtime's own errors are told, since anything else
-// may carry a secret.
 func guarded(ctx context.Context, t task) (ev core.Event) {
 	defer func() {
-		switch v := recover().(type) {
-		case nil:
-		case runtime.Error:
-			ev = t.failed(fmt.Errorf("panic: %w", v))
-		default:
-			ev = t.failed(fmt.Errorf("panic with a value of type %T", v))
+		if err := panicError(recover()); err != nil {
+			ev = t.failed(err)
 		}
 	}()
 	return t.do(ctx)
 }
 
+// panicError is a recovered panic as an error. Of what was thrown only the
+// runtime's own errors are told, since anything else may carry a secret.
+func panicError(v any) error {
+	switch v := v.(type) {
+	case nil:
+		return nil
+	case runtime.Error:
+		return fmt.Errorf("panic: %w", v)
+	default:
+		return fmt.Errorf("panic with a value of type %T", v)
+	}
+}
+
 type taskHeap []task
 
-func (t task) ahead(u task) bool {
+func (h taskHeap) Len() int { return len(h) }
+func (h taskHeap) Less(i, j int) bool {
+	t, u := h[i], h[j]
 	if t.yields != u.yields {
 		return u.yields
 	}
@@ -168,11 +162,8 @@ func (t task) ahead(u task) bool {
 	}
 	return t.order < u.order
 }
-
-func (h taskHeap) Len() int           { return len(h) }
-func (h taskHeap) Less(i, j int) bool { return h[i].ahead(h[j]) }
-func (h taskHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *taskHeap) Push(x any)        { *h = append(*h, x.(task)) }
+func (h taskHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *taskHeap) Push(x any)   { *h = append(*h, x.(task)) }
 func (h *taskHeap) Pop() any {
 	last := len(*h) - 1
 	t := (*h)[last]

@@ -47,8 +47,7 @@ type Config struct {
 	Policy   Policy            // zero: the defaults
 	Policies map[string]Policy // more that an application may choose by name, besides the presets
 
-	Workers      int           // calls to providers at a time; 0: 16
-	PerAuthority int           // of them for one issuing service; 0: 4
+	PerAuthority int           // calls to one issuing service at a time; 0: 4
 	PerTarget    int           // stagings at a time for one file system; 0: 8
 	CallTimeout  time.Duration // of each call to a provider or stager; 0: 30 s
 
@@ -67,7 +66,6 @@ func (c Config) withDefaults() Config {
 			*n = v
 		}
 	}
-	orElse(&c.Workers, 16)
 	orElse(&c.PerAuthority, 4)
 	orElse(&c.PerTarget, 8)
 	if c.CallTimeout <= 0 {
@@ -116,7 +114,7 @@ func New(c Config) (*Renewer, error) {
 		}
 	}
 	c = c.withDefaults()
-	return &Renewer{cfg: c, clock: c.clock(), router: newRouter(c.Providers, c.Logger), inbox: newInbox()}, nil
+	return &Renewer{cfg: c, clock: c.clock(), router: newRouter(c.Providers, c.clock(), c.Logger), inbox: newInbox()}, nil
 }
 
 // Run keeps tokens alive until f returns or ctx ends, and returns what f

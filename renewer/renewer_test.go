@@ -96,7 +96,7 @@ func TestP4_ReplacedTokenLivesUntilItsSuccessorIsStaged(t *testing.T) {
 func TestY18_HungTargetDelaysNobody(t *testing.T) {
 	healthy, hung, s := newLender(hadooptest.Lifetimes{}), newLender(hadooptest.Lifetimes{}), newShelf()
 	hung.service = "hung:8020"
-	running(t, renewer.Config{Providers: map[string]plugins.Provider{"hdfs": healthy, "hung": hung}, Stager: s, Workers: 4, PerAuthority: 2}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+	running(t, renewer.Config{Providers: map[string]plugins.Provider{"hdfs": healthy, "hung": hung}, Stager: s, PerAuthority: 2}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
 		block := make(chan struct{})
 		defer close(block)
 		hung.fail(func(string) error {
@@ -178,7 +178,7 @@ func TestY3_ConcurrentRegistrationsShareOneEntry(t *testing.T) {
 			if n := l.count("cancel"); n > 0 {
 				t.Fatalf("cancelled with %d holders left", apps-i)
 			}
-			must(t, r.Unregister(ctx, appregistry.AppID("job-"+itoa(i))))
+			must(t, r.Unregister(ctx, key("job-"+itoa(i))))
 		}
 		time.Sleep(time.Minute)
 		if n := l.count("cancel"); n != 1 {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/internal/clock"
 	"github.com/tokenwheel/tokenwheel/internal/core"
 	"github.com/tokenwheel/tokenwheel/plugins"
 )
@@ -27,8 +28,8 @@ const askAgain = 30 * time.Second
 // dialled because a token says so.
 type router struct {
 	providers map[string]plugins.Provider
+	clock     clock.Source
 	log       *slog.Logger
-	now       func() time.Time
 
 	mu    sync.Mutex // guards known
 	known map[string]*known
@@ -36,13 +37,14 @@ type router struct {
 
 // known is what a provider instance last said of its authorities.
 type known struct {
-	asked       time.Time
+	asked       time.Duration // boot time
 	authorities []plugins.Authority
 	err         error
+	asking      chan struct{} // closed when the question under way is answered; nil: there is none
 }
 
-func newRouter(providers map[string]plugins.Provider, log *slog.Logger) *router {
-	return &router{providers: providers, log: log, now: time.Now, known: map[string]*known{}}
+func newRouter(providers map[string]plugins.Provider, source clock.Source, log *slog.Logger) *router {
+	return &router{providers: providers, clock: source, log: log, known: map[string]*known{}}
 }
 
 func (r *router) provider(instance string) (plugins.Provider, error) {
@@ -53,8 +55,8 @@ func (r *router) provider(instance string) (plugins.Provider, error) {
 	return p, nil
 }
 
-// authorities asks an instance, or remembers: fresh wants an answer that is not
-// older than askAgain.
+// authorities asks an instance, or remembers; fresh wants an answer that is not
+// older than askAgain. Of many callers at once one asks.
 func (r *router) authorities(ctx context.Context, instance string, fresh bool) ([]plugins.Authority, error) {
 	p, err := r.provider(instance)
 	if err != nil {
@@ -63,24 +65,53 @@ func (r *router) authorities(ctx context.Context, instance string, fresh bool) (
 	if !plugins.AbilitiesOf(p).Authorize {
 		return nil, nil
 	}
-	r.mu.Lock()
-	k := r.known[instance]
-	r.mu.Unlock()
-	if k != nil && (k.err == nil && !fresh || r.now().Sub(k.asked) < askAgain) {
-		return k.authorities, k.err
-	}
-	list, err := p.(plugins.Authorizer).Authorities(ctx)
-	if err != nil {
-		err = fmt.Errorf("provider %q: list its services: %w", instance, err)
-		if k != nil && k.err == nil {
-			r.log.Warn("services are those of an earlier answer", "provider", instance, "error", err)
-			list, err = k.authorities, nil
+	for {
+		r.mu.Lock()
+		k := r.known[instance]
+		if k == nil {
+			k = &known{asked: -askAgain}
+			r.known[instance] = k
+		}
+		asking, old := k.asking, r.clock.Now().Boot-k.asked >= askAgain
+		switch {
+		case asking != nil:
+		case k.authorities != nil && !fresh, !old:
+			defer r.mu.Unlock()
+			return k.authorities, k.err
+		default:
+			k.asking = make(chan struct{})
+			r.mu.Unlock()
+			return r.refresh(ctx, instance, p, k)
+		}
+		r.mu.Unlock()
+		select {
+		case <-asking:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// refresh asks a provider and remembers its answer. One that fails leaves what
+// is known; one whose caller gave up leaves the question to the next.
+func (r *router) refresh(ctx context.Context, instance string, p plugins.Provider, k *known) ([]plugins.Authority, error) {
+	list, err := p.(plugins.Authorizer).Authorities(ctx)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.known[instance] = &known{asked: r.now(), authorities: list, err: err}
-	return list, err
+	close(k.asking)
+	k.asking = nil
+	if ctx.Err() == nil {
+		k.asked = r.clock.Now().Boot
+	}
+	switch {
+	case err == nil:
+		k.authorities, k.err = list, nil
+	case k.authorities != nil:
+		r.log.Warn("services are those of an earlier answer", "provider", instance, "error", err)
+	default:
+		k.err = fmt.Errorf("provider %q: list its services: %w", instance, err)
+	}
+	return k.authorities, k.err
 }
 
 // plan expands what an application asks to obtain: a bare instance name becomes
@@ -151,21 +182,27 @@ func (r *router) brought(ctx context.Context, c Caller, t plugins.Token) (core.B
 	return b, nil
 }
 
+// find lists the authorities that a token may belong to. A provider that cannot
+// say what it serves matters only while no other one serves the token.
 func (r *router) find(ctx context.Context, t plugins.Token, fresh bool) (found []match, err error) {
 	service := canonicalService(t.Service)
+	var failed []error
 	for instance, p := range r.providers {
 		if !slices.Contains(p.Kinds(), t.Kind) {
 			continue
 		}
 		list, err := r.authorities(ctx, instance, fresh)
 		if err != nil {
-			return nil, err
+			failed = append(failed, err)
 		}
 		for _, a := range list {
 			if slices.Contains(a.Kinds, t.Kind) && slices.ContainsFunc(a.Services, func(s string) bool { return canonicalService(s) == service }) {
 				found = append(found, match{appregistry.Authority{Instance: instance, Name: a.Name}, a.Obtains})
 			}
 		}
+	}
+	if len(found) == 0 {
+		return nil, errors.Join(failed...)
 	}
 	slices.SortFunc(found, func(a, b match) int { return strings.Compare(a.authority.String(), b.authority.String()) })
 	return found, nil

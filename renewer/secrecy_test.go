@@ -86,7 +86,7 @@ func TestT20_NothingTheRenewerSaysHoldsASecret(t *testing.T) {
 		must(t, err)
 		out.say(creds)
 		out.say(brought)
-		must(t, r.Unregister(ctx, "brought"))
+		must(t, r.Unregister(ctx, key("brought")))
 		time.Sleep(time.Minute)
 		secrets = append(secrets, forged.Password, brought.Credentials.Secrets["spark.secret"])
 		for _, sets := range s.sets {

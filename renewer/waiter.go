@@ -2,6 +2,7 @@ package renewer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
@@ -37,25 +38,31 @@ func (w *waiter) wait(ctx context.Context, moment core.Moment) error {
 	if moment == core.Done {
 		acknowledged = nil
 	}
+	var err error
 	select {
-	case err := <-w.done:
-		if err != nil {
-			return fmt.Errorf("%s: %w", w.what, err)
-		}
-		return nil
+	case err = <-w.done:
 	case <-acknowledged:
-		return nil
 	case <-ctx.Done():
-		return w.gaveUp(context.Cause(ctx))
+		err = context.Cause(ctx)
 	}
+	if err == nil {
+		return nil
+	}
+	if w.durable() && (ctx.Err() != nil || errors.Is(err, ErrNotRunning)) {
+		// Only the waiting has ended.
+		if moment == core.Acknowledged {
+			return nil
+		}
+		err = fmt.Errorf("%w: %w", appregistry.ErrNotReady, err)
+	}
+	return fmt.Errorf("%s: %w", w.what, err)
 }
 
-// gaveUp is the error of a caller whose context ended first.
-func (w *waiter) gaveUp(cause error) error {
+func (w *waiter) durable() bool {
 	select {
 	case <-w.acknowledged:
-		return fmt.Errorf("%s: %w: %w", w.what, appregistry.ErrNotReady, cause)
+		return true
 	default:
-		return fmt.Errorf("%s: %w", w.what, cause)
+		return false
 	}
 }

@@ -71,7 +71,6 @@ type renewalConfig struct {
 	Grace           duration `yaml:"grace"`
 	Coalesce        duration `yaml:"coalesce"`
 	CallTimeout     duration `yaml:"call-timeout"`
-	Workers         int      `yaml:"workers"`
 	PerService      int      `yaml:"per-service"`
 }
 

@@ -69,13 +69,13 @@ func TestConfig_ShortFileKeepsAllOtherDefaults(t *testing.T) {
 	for name, text := range map[string]string{
 		"empty":        "",
 		"comment only": "# nothing\n",
-		"YAML":         "renewal:\n  workers: 7\ncontrol: unix:///run/x.sock\n",
-		"JSON":         "{\n\t\"renewal\": {\"workers\": 7},\n\t\"control\": {\"address\": \"unix:///run/x.sock\"}\n}\n",
+		"YAML":         "renewal:\n  per-service: 7\ncontrol: unix:///run/x.sock\n",
+		"JSON":         "{\n\t\"renewal\": {\"per-service\": 7},\n\t\"control\": {\"address\": \"unix:///run/x.sock\"}\n}\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := full.config
 			if text != "" && text[0] != '#' {
-				want.Renewal.Workers, want.Control.Address = 7, "unix:///run/x.sock"
+				want.Renewal.PerService, want.Control.Address = 7, "unix:///run/x.sock"
 			}
 			l := parseConfig("x", []byte(text))
 			if err := l.err(); err != nil {
@@ -94,8 +94,8 @@ func TestConfig_ErrorsShowTheLineAndTheNearestKey(t *testing.T) {
     1 | renewal:
     2 |   jiter: 0.1
       |   ^`},
-		"another section": {"workers: 3\n", `f:1:1: unknown key "workers"; did you mean "renewal.workers"?
-    1 | workers: 3
+		"another section": {"per-service: 3\n", `f:1:1: unknown key "per-service"; did you mean "renewal.per-service"?
+    1 | per-service: 3
       | ^`},
 		"nothing like it": {"metrics: x\n", `f:1:1: unknown key "metrics"; tokenwheel config default prints all keys
     1 | metrics: x
@@ -111,10 +111,10 @@ f:3:10: unknown key "providers.acme.comand"; did you mean "providers.*.command"?
     1 | retry:
     2 |   max-backoff: 5 minutes
       |                ^`},
-		"a wrong type": {"renewal:\n  workers: many\n", `f:2:12: this is of type string; want int
+		"a wrong type": {"renewal:\n  per-service: many\n", `f:2:16: this is of type string; want int
     1 | renewal:
-    2 |   workers: many
-      |            ^`},
+    2 |   per-service: many
+      |                ^`},
 		"a key twice": {"store: a\nstore: b\n", `f:2:1: mapping key "store" already defined at [1:1]
     1 | store: a
     2 | store: b
@@ -156,7 +156,7 @@ func TestConfig_CheckSaysAllProblemsAtOnce(t *testing.T) {
 kerberos: {principal: "a b@X", keytab: %s, krb5_conf: %s}
 control: {address: "tcp://0.0.0.0:1", mode: "0177", group: no-such-group}
 store: bolt://%s/apps.db
-renewal: {time-ratio: 2, jitter: 1, workers: 0, call-timeout: 0s}
+renewal: {time-ratio: 2, jitter: 1, per-service: 0, call-timeout: 0s}
 retry: {initial-backoff: 10m}
 staging: {default: s3, targets: {scratch: ftp}}
 providers:
@@ -173,8 +173,8 @@ log: {level: loud, format: xml}
 	}
 	want := []string{
 		"control", "control.group", "control.mode", "hadoop_conf", "kerberos.keytab", "kerberos.krb5_conf", "log.format", "log.level",
-		"providers.acme", "providers.other.command", "providers.third", "renewal.call-timeout", "renewal.jitter", "renewal.time-ratio",
-		"renewal.workers", "retry.max-backoff", "staging.default", "staging.targets.scratch", "store",
+		"providers.acme", "providers.other.command", "providers.third", "renewal.call-timeout", "renewal.jitter", "renewal.per-service",
+		"renewal.time-ratio", "retry.max-backoff", "staging.default", "staging.targets.scratch", "store",
 	}
 	if diff := cmp.Diff(want, sorted(keys)); diff != "" {
 		t.Errorf("keys with a problem (-want +got):\n%s\n%s", diff, r.errOut)

@@ -209,8 +209,8 @@ func (l *loaded) checkRenewal() {
 		l.report("renewal.jitter", "%v: want 0 to 0.5", j)
 	}
 	for key, n := range map[string]int{
-		"renewal.workers": l.Renewal.Workers, "renewal.per-service": l.Renewal.PerService,
-		"staging.keep": l.Staging.Keep, "staging.per-target": l.Staging.PerTarget,
+		"renewal.per-service": l.Renewal.PerService,
+		"staging.keep":        l.Staging.Keep, "staging.per-target": l.Staging.PerTarget,
 	} {
 		if n < 1 || n > 10_000 {
 			l.report(key, "%d: want 1 to 10000", n)

@@ -125,7 +125,7 @@ func TestT05_RegistrationsStayWithinTheCallersRights(t *testing.T) {
 		"its own, on HDFS":        {malloryUID, control.Registration{User: "mallory", StageTo: []control.Target{{Dir: "/user/mallory/x"}}}, ""},
 		"acted for":               {airflowUID, control.Registration{User: "alice"}, ""},
 		"an operator, all of it":  {olgaUID, control.Registration{Owner: "alice", User: "bob", StageTo: []control.Target{{FS: "scratch", Dir: "/tmp/x"}}}, ""},
-		"an overlay of addresses": {olgaUID, control.Registration{User: "bob", Overlay: map[string]string{"address": "evil:1"}}, "bad-app"},
+		"an overlay of addresses": {olgaUID, control.Registration{User: "bob", Overlay: map[string]string{"address": "evil:1"}}, "overlay"},
 		"an unknown word":         {olgaUID, control.Registration{User: "bob", AtEnd: "burn"}, control.CodeBadRequest},
 		"torn credentials":        {olgaUID, control.Registration{User: "bob", Credentials: []byte("HDTS\x00\x01")}, "bad-credentials"},
 	} {

@@ -1,0 +1,190 @@
+package renewer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/hadooptest"
+	"github.com/tokenwheel/tokenwheel/plugins"
+	"github.com/tokenwheel/tokenwheel/renewer"
+)
+
+// Shows: T-04, T-57.
+func TestT03_NobodyInParticularSeesAndDoesNothing(t *testing.T) {
+	l, s := newLender(hadooptest.Lifetimes{}), newShelf()
+	running(t, renewer.Config{Providers: providers(l), Stager: s}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+		must(t, r.Register(ctx, app("job", "hdfs")))
+		nobody := r.As(renewer.Caller{})
+		if _, _, err := nobody.Current(ctx, key("job")); !errors.Is(err, appregistry.ErrNotFound) {
+			t.Errorf("current: %v, want not found", err)
+		}
+		if list, err := nobody.Apps(ctx); err != nil || len(list) > 0 {
+			t.Errorf("apps: %d, %v; want none", len(list), err)
+		}
+		if list, err := nobody.Entries(ctx); err != nil || len(list) > 0 {
+			t.Errorf("entries: %d, %v; want none", len(list), err)
+		}
+		if err := nobody.Register(ctx, app("own", "hdfs")); err == nil {
+			t.Error("registered one")
+		}
+	})
+}
+
+// flaky cannot read identifiers for a moment, as a plugin that restarts.
+type flaky struct {
+	*lender
+	err error
+}
+
+func (f *flaky) Identify(ctx context.Context, t plugins.Token) (plugins.Identity, error) {
+	if f.err != nil {
+		return plugins.Identity{}, f.err
+	}
+	return f.lender.Identify(ctx, t)
+}
+
+func TestT02_UnreadIdentifierIsNobodys(t *testing.T) {
+	l, s := newLender(hadooptest.Lifetimes{}), newShelf()
+	f := &flaky{lender: l}
+	running(t, renewer.Config{Providers: providers(f), Stager: s}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+		stolen := bringing("stolen", issued(t, l, "alice"))
+		stolen.User = "mallory"
+		f.err = errors.New("plugin restarts")
+		if err := r.As(renewer.Caller{Name: "mallory"}).Register(ctx, stolen); err == nil {
+			t.Error("mallory registered alice's token")
+		}
+		f.err = nil
+		if err := r.As(renewer.Caller{Name: "mallory"}).Register(ctx, stolen); err == nil {
+			t.Error("mallory registered alice's token, seen to be hers")
+		}
+	})
+}
+
+// nameless is another cluster whose names cannot be looked up.
+type nameless struct{ *lender }
+
+func (nameless) Authorities(context.Context) ([]plugins.Authority, error) {
+	return nil, errors.New("no such host")
+}
+
+func TestP8_ProviderThatKnowsNothingDelaysNobody(t *testing.T) {
+	l, s := newLender(hadooptest.Lifetimes{}), newShelf()
+	running(t, renewer.Config{Providers: map[string]plugins.Provider{"hdfs": l, "hdfs@prod2": nameless{l}}, Stager: s}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+		must(t, r.Register(ctx, bringing("own", issued(t, l, "alice"))))
+		elsewhere := issued(t, l, "alice")
+		elsewhere.Service = "nn.prod2:8020"
+		if err := r.Register(ctx, bringing("other", elsewhere)); err == nil {
+			t.Error("a token that may be the silent provider's was taken for foreign")
+		}
+	})
+}
+
+// stuck hangs at the named file systems until its context ends.
+type stuck struct{ *shelf }
+
+func (h stuck) Stage(ctx context.Context, set appregistry.Set) (appregistry.Receipt, error) {
+	if set.Target.FS != "" {
+		<-ctx.Done()
+		return appregistry.Receipt{}, ctx.Err()
+	}
+	return h.shelf.Stage(ctx, set)
+}
+
+// Shows: P8, B100, C-F08.
+func TestB100_HungFileSystemsDelayNoRenewal(t *testing.T) {
+	l, s := newLender(hadooptest.Lifetimes{RenewInterval: 2 * time.Minute, MaxLifetime: time.Hour}), newShelf()
+	running(t, renewer.Config{Providers: providers(l), Stager: stuck{s}}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+		must(t, r.Register(ctx, app("good", "hdfs")))
+		for i := range 300 {
+			a := app(fmt.Sprint("bad", i))
+			a.Credentials.Secrets = map[string]plugins.Secret{"k": plugins.Secret("v")}
+			a.StageTo = []appregistry.Target{{FS: "b", Dir: "/x"}, {FS: "c", Dir: "/x"}}
+			must(t, r.As(renewer.Caller{Trusted: true}).Admit(ctx, a))
+		}
+		for range 20 {
+			time.Sleep(30 * time.Second)
+			set, _ := s.newest(key("good"))
+			if err := l.valid(only(t, set.Credentials)); err != nil {
+				t.Fatalf("its token is dead after %d renewals: %v", l.count("renew"), err)
+			}
+		}
+	})
+}
+
+// Shows: KP02.
+func TestRegister_KnowsAtShutdownWhatIsDurable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, s := newLender(hadooptest.Lifetimes{}), newShelf()
+		s.fail = errTest(1)
+		r, err := renewer.New(renewer.Config{Providers: providers(l), Stager: s, Clock: bubbleClock()})
+		must(t, err)
+		got := make(chan error, 1)
+		must(t, r.Run(t.Context(), func(context.Context) error {
+			go func() { got <- r.Register(context.Background(), app("job", "hdfs")) }()
+			time.Sleep(time.Minute)
+			return nil
+		}))
+		if err := <-got; !errors.Is(err, appregistry.ErrNotReady) || !errors.Is(err, renewer.ErrNotRunning) {
+			t.Errorf("got %v, want ErrNotReady and ErrNotRunning", err)
+		}
+	})
+}
+
+// Shows: T-57.
+func TestT57_HookThatPanicsEndsNothing(t *testing.T) {
+	l, s := newLender(hadooptest.Lifetimes{}), newShelf()
+	heard := 0
+	hooks := renewer.Hooks{Each: func(renewer.Event) {
+		heard++
+		panic("a bug of the host program")
+	}}
+	running(t, renewer.Config{Providers: providers(l), Stager: s, Hooks: hooks}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+		must(t, r.Register(ctx, app("job", "hdfs")))
+		time.Sleep(48 * time.Hour)
+		set, _ := s.newest(key("job"))
+		must(t, l.valid(only(t, set.Credentials)))
+	})
+	if heard < 3 {
+		t.Errorf("the hook heard %d events, want them all", heard)
+	}
+}
+
+// Shows: T-18, T-19.
+func TestRegister_RefusesWhatCannotWork(t *testing.T) {
+	l, s := newLender(hadooptest.Lifetimes{}), newShelf()
+	running(t, renewer.Config{Providers: providers(l), Stager: s}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+		for name, spoil := range map[string]func(*appregistry.App){
+			"no user":            func(a *appregistry.App) { a.User = "" },
+			"user with realm":    func(a *appregistry.App) { a.User = "alice@REALM" },
+			"user with a slash":  func(a *appregistry.App) { a.User = "../root" },
+			"id with a slash":    func(a *appregistry.App) { a.ID = "../job" },
+			"nothing to do":      func(a *appregistry.App) { a.Obtain = nil },
+			"unknown provider":   func(a *appregistry.App) { a.Obtain = []string{"kms"} },
+			"unknown service":    func(a *appregistry.App) { a.Obtain = []string{"hdfs:other"} },
+			"relative directory": func(a *appregistry.App) { a.StageTo = []appregistry.Target{{Dir: "x"}} },
+			"climbing directory": func(a *appregistry.App) { a.StageTo = []appregistry.Target{{Dir: "/x/../../etc"}} },
+			"directory twice":    func(a *appregistry.App) { a.StageTo = []appregistry.Target{{Dir: "/x"}, {Dir: "/x"}} },
+			"directory newline":  func(a *appregistry.App) { a.StageTo = []appregistry.Target{{Dir: "/x\ny"}} },
+			"unknown setting":    func(a *appregistry.App) { a.Overlay = map[string]string{"principal": "root"} },
+			"service no text": func(a *appregistry.App) {
+				a.Credentials.Tokens = map[string]plugins.Token{"x": {Kind: "K", Service: "\xff", Identifier: []byte{1}}}
+			},
+			"empty token": func(a *appregistry.App) { a.Credentials.Tokens = map[string]plugins.Token{"x": {}} },
+		} {
+			a := app("job", "hdfs")
+			spoil(&a)
+			err := r.Register(ctx, a)
+			if plugins.KindOf(err) != plugins.KindRefused {
+				t.Errorf("%s: %v, want it refused", name, err)
+			}
+		}
+		if n := l.count("obtain") + l.count("renew"); n > 0 {
+			t.Errorf("%d calls for applications that were refused", n)
+		}
+	})
+}
