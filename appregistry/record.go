@@ -231,8 +231,10 @@ func wireToken(t plugins.Token) tokenWire {
 }
 
 func wireApp(a App) appWire {
-	w := appWire{ID: a.ID, Owner: a.Owner, User: a.User, Obtain: a.Obtain, StageTo: a.StageTo,
-		AtEnd: a.AtEnd, Verify: a.Verify, Share: a.Share, Overlay: a.Overlay}
+	w := appWire{
+		ID: a.ID, Owner: a.Owner, User: a.User, Obtain: a.Obtain, StageTo: a.StageTo,
+		AtEnd: a.AtEnd, Verify: a.Verify, Share: a.Share, Overlay: a.Overlay,
+	}
 	if len(a.Credentials.Secrets) > 0 {
 		w.Secrets = make(map[string][]byte, len(a.Credentials.Secrets))
 	}
@@ -243,8 +245,10 @@ func wireApp(a App) appWire {
 }
 
 func (w appWire) app() App {
-	a := App{ID: w.ID, Owner: w.Owner, User: w.User, Obtain: w.Obtain, StageTo: w.StageTo,
-		AtEnd: w.AtEnd, Verify: w.Verify, Share: w.Share, Overlay: w.Overlay}
+	a := App{
+		ID: w.ID, Owner: w.Owner, User: w.User, Obtain: w.Obtain, StageTo: w.StageTo,
+		AtEnd: w.AtEnd, Verify: w.Verify, Share: w.Share, Overlay: w.Overlay,
+	}
 	if len(w.Secrets) > 0 {
 		a.Credentials.Secrets = make(map[string]plugins.Secret, len(w.Secrets))
 	}
@@ -255,8 +259,10 @@ func (w appWire) app() App {
 }
 
 func (r *AppRecord) encode() ([]byte, error) {
-	return encodeRecord(appRecordWire{RecordVersion, wireApp(r.App), r.Content, r.UUID, r.Plan, r.Holdings,
-		r.Replaces, r.Generation, r.EpochFloor, r.Ready, r.Published, r.Offered, r.LeaveAt}, r.unknown)
+	return encodeRecord(appRecordWire{
+		RecordVersion, wireApp(r.App), r.Content, r.UUID, r.Plan, r.Holdings,
+		r.Replaces, r.Generation, r.EpochFloor, r.Ready, r.Published, r.Offered, r.LeaveAt,
+	}, r.unknown)
 }
 
 func decodeApp(seq uint64, value []byte) (*AppRecord, error) {
@@ -265,9 +271,11 @@ func decodeApp(seq uint64, value []byte) (*AppRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &AppRecord{Seq: seq, App: w.App.app(), Content: w.Content, UUID: w.UUID, Plan: w.Plan,
+	return &AppRecord{
+		Seq: seq, App: w.App.app(), Content: w.Content, UUID: w.UUID, Plan: w.Plan,
 		Holdings: w.Holdings, Replaces: w.Replaces, Generation: w.Generation, EpochFloor: w.EpochFloor,
-		Ready: w.Ready, Published: w.Published, Offered: w.Offered, LeaveAt: w.LeaveAt, unknown: unknown}, nil
+		Ready: w.Ready, Published: w.Published, Offered: w.Offered, LeaveAt: w.LeaveAt, unknown: unknown,
+	}, nil
 }
 
 func (r *EntryRecord) encode() ([]byte, error) {
@@ -280,14 +288,18 @@ func decodeEntry(seq uint64, value []byte) (*EntryRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &EntryRecord{ID: EntryID(seq), Authority: w.Authority, Supply: w.Supply, Alias: w.Alias,
-		Current: w.Current, unknown: unknown}, nil
+	return &EntryRecord{
+		ID: EntryID(seq), Authority: w.Authority, Supply: w.Supply, Alias: w.Alias,
+		Current: w.Current, unknown: unknown,
+	}, nil
 }
 
 func (t *TokenRecord) encode() ([]byte, error) {
-	return encodeRecord(tokenRecordWire{RecordVersion, t.Entry, t.Authority, wireToken(t.Token), t.Fingerprint,
+	return encodeRecord(tokenRecordWire{
+		RecordVersion, t.Entry, t.Authority, wireToken(t.Token), t.Fingerprint,
 		t.Key[:], t.Name[:], uint8(t.State), t.Reason, uint8(t.Proof), t.ProvedAt, t.Obtained, t.Keep,
-		t.Owner, t.Ours, t.Issued, t.Expires, t.Max, t.Skew}, t.unknown)
+		t.Owner, t.Ours, t.Issued, t.Expires, t.Max, t.Skew,
+	}, t.unknown)
 }
 
 func decodeToken(seq uint64, value []byte) (*TokenRecord, error) {
@@ -299,12 +311,14 @@ func decodeToken(seq uint64, value []byte) (*TokenRecord, error) {
 	if w.State > uint8(GivenUp) || w.Proof > uint8(ProofRenewed) || len(w.Key) != sha256.Size || len(w.Name) != sha256.Size {
 		return nil, errors.New("state, proof or key out of range")
 	}
-	return &TokenRecord{ID: TokenID(seq), Entry: w.Entry, Authority: w.Authority,
+	return &TokenRecord{
+		ID: TokenID(seq), Entry: w.Entry, Authority: w.Authority,
 		Token:       plugins.Token{Kind: w.Token.Kind, Service: w.Token.Service, Identifier: w.Token.Identifier, Password: w.Token.Password},
 		Fingerprint: w.Fingerprint, Key: [sha256.Size]byte(w.Key), Name: [sha256.Size]byte(w.Name),
 		State: State(w.State), Reason: w.Reason, Proof: Proof(w.Proof), ProvedAt: w.ProvedAt, Obtained: w.Obtained,
 		Keep: w.Keep, Owner: w.Owner, Ours: w.Ours, Issued: w.Issued, Expires: w.Expires, Max: w.Max, Skew: w.Skew,
-		unknown: unknown}, nil
+		unknown: unknown,
+	}, nil
 }
 
 // encodeRecord writes w with the unknown fields beside its own.

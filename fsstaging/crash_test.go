@@ -106,7 +106,7 @@ func goOn(t *testing.T, f *faulty, form fsstaging.Form, where string) {
 			f.ops = ops
 			return
 		}
-		b, ok := err.(interface{ Unwrap() error }).Unwrap().(*appregistry.Behind)
+		b, ok := errors.AsType[*appregistry.Behind](err)
 		if !ok {
 			t.Fatalf("%s: after the restart: %v", where, err)
 		}

@@ -50,7 +50,7 @@ func (a *Addresses) Do(ctx context.Context, f func(ctx context.Context, addr str
 func joined(errs []error) error {
 	last := errs[len(errs)-1]
 	for _, e := range errs[:len(errs)-1] {
-		last = fmt.Errorf("%w; before that: %v", last, e)
+		last = fmt.Errorf("%w; before that: %v", last, e) //nolint:errorlint // only the last one is to be found
 	}
 	return last
 }

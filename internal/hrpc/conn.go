@@ -223,7 +223,7 @@ func (c *Conn) read() {
 			err = c.deliver(a)
 		}
 		if err != nil {
-			c.fail(err)
+			_ = c.fail(err)
 			return
 		}
 	}

@@ -58,8 +58,12 @@ func (e *Error) Error() string {
 		b.WriteString("kerberos")
 	}
 	for _, part := range []struct{ label, value string }{
-		{" for ", e.Server}, {" as ", e.Principal}, {" in realm ", e.Realm}, {" at KDC ", e.KDC},
-		{" with keytab ", e.Keytab}, {" with credential cache ", e.CCache},
+		{" for ", e.Server},
+		{" as ", e.Principal},
+		{" in realm ", e.Realm},
+		{" at KDC ", e.KDC},
+		{" with keytab ", e.Keytab},
+		{" with credential cache ", e.CCache},
 	} {
 		if part.value != "" {
 			b.WriteString(part.label + part.value)

@@ -25,12 +25,13 @@ func TestB06_TicketsAreReplacedAtUse(t *testing.T) {
 			as, tgs int // tickets given out so far
 		}{
 			{0, 1, 1},
-			{7 * time.Hour, 1, 1},                 // still fresh
-			{2 * time.Hour, 1, 1},                 // at 9 h: the service ticket is good to 5 min before its end
-			{56 * time.Minute, 2, 2},              // 4 min before the end
-			{400 * time.Hour, 3, 3},               // a machine that slept: both are long dead
-			{10*time.Hour - 30*time.Second, 4, 4}, // too near the end to use
-			{10*time.Hour - 4*time.Minute - time.Second, 5, 5} /* and so on */} {
+			{7 * time.Hour, 1, 1},                              // still fresh
+			{2 * time.Hour, 1, 1},                              // at 9 h: the service ticket is good to 5 min before its end
+			{56 * time.Minute, 2, 2},                           // 4 min before the end
+			{400 * time.Hour, 3, 3},                            // a machine that slept: both are long dead
+			{10*time.Hour - 30*time.Second, 4, 4},              // too near the end to use
+			{10*time.Hour - 4*time.Minute - time.Second, 5, 5}, /* and so on */
+		} {
 			time.Sleep(step.sleep)
 			establish(t, c, s, spn)
 			if as, tgs := r.Count("AS"), r.Count("TGS"); as != step.as || tgs != step.tgs {

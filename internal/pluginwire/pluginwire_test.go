@@ -66,6 +66,7 @@ func (*plain) Kinds() []string { return []string{"A", "B"} }
 func (p *plain) Obtain(ctx context.Context, r plugins.ObtainRequest) ([]plugins.Grant, error) {
 	return p.obtain(ctx, r)
 }
+
 func (p *plain) Renew(ctx context.Context, t plugins.Token) (time.Time, error) {
 	return p.renew(ctx, t)
 }
@@ -87,9 +88,11 @@ func (a *able) Configure(_ context.Context, raw json.RawMessage) error {
 	a.configured = string(raw)
 	return nil
 }
+
 func (a *able) Authorities(context.Context) ([]plugins.Authority, error) {
 	return a.authorities, nil
 }
+
 func (a *able) Identify(context.Context, plugins.Token) (plugins.Identity, error) {
 	return a.identity, nil
 }
