@@ -16,13 +16,9 @@ import (
 	"github.com/tokenwheel/tokenwheel/test/real/cluster"
 )
 
-// program builds the command once for all tests and returns its path in a folder of its own.
+// program builds the command, once for all tests, into the shared cluster's folder.
 var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "tokenwheel-program-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "tokenwheel")
+	path := filepath.Join(shared.Dir, "tokenwheel")
 	build := exec.Command("go", "build", "-o", path, "./cmd/tokenwheel")
 	build.Dir = filepath.Join("..", "..")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -37,7 +33,7 @@ type daemon struct {
 	path string // of the program
 	dir  string // short, since it holds a socket
 	log  string
-	cmd  *exec.Cmd // nil: not running
+	kill func() // as kill -9 does
 }
 
 // newDaemon writes a configuration for c; more is further YAML. The daemon is killed at the test's end.
@@ -51,7 +47,7 @@ func newDaemon(t *testing.T, c *cluster.Cluster, more string) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{t: t, path: path, dir: dir, log: filepath.Join(dir, "log")}
+	d := &daemon{t: t, path: path, dir: dir, log: filepath.Join(dir, "log"), kill: func() {}}
 	t.Cleanup(func() {
 		d.kill()
 		if t.Failed() {
@@ -75,31 +71,17 @@ store: bolt://%[5]s/apps.db
 // start starts the daemon and returns when it answers.
 func (d *daemon) start() {
 	d.t.Helper()
-	log, err := os.OpenFile(d.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	kill, err := cluster.StartDaemon(d.log, exec.Command(d.path, "run", "--config", filepath.Join(d.dir, "tokenwheel.yaml")))
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	defer log.Close()
-	d.cmd = exec.Command(d.path, "run", "--config", filepath.Join(d.dir, "tokenwheel.yaml"))
-	d.cmd.Stdout, d.cmd.Stderr = log, log
-	if err := d.cmd.Start(); err != nil {
-		d.t.Fatal(err)
-	}
+	d.kill = kill
 	answers := func() bool {
 		_, err := d.command(d.t.Context(), "app", "list")
 		return err == nil
 	}
 	if err := eventually(within(d.t, 20*time.Second), answers); err != nil {
 		d.t.Fatalf("the daemon does not answer: %v", err)
-	}
-}
-
-// kill is kill -9.
-func (d *daemon) kill() {
-	if d.cmd != nil {
-		_ = d.cmd.Process.Kill()
-		_ = d.cmd.Wait()
-		d.cmd = nil
 	}
 }
 

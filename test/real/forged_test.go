@@ -131,7 +131,7 @@ func TestT01_ForgedTokensAreNeverCancelled(t *testing.T) {
 	}
 
 	// The engine does cancel what it may, and the log would have shown it.
-	if err := r.Unregister(ctx, "real"); err != nil {
+	if err := r.Unregister(ctx, appregistry.AppKey{ID: "real"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := eventually(within(t, 20*time.Second), func() bool { return cancels(t) > before }); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -48,6 +49,24 @@ func startProcess(name, log string, cmd *exec.Cmd) (*process, error) {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	return p, nil
+}
+
+// StartDaemon starts a daemon of the test's own with its output appended to the file log, and returns what kills it, as
+// kill -9 does, and waits for its end; that may be called more than once. Like a Cluster's daemons it does not outlive
+// the test process.
+func StartDaemon(log string, cmd *exec.Cmd) (kill func(), err error) {
+	p, err := startProcess(filepath.Base(cmd.Path), log, cmd)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		select {
+		case <-p.exited:
+		default:
+			_ = syscall.Kill(-p.pid, syscall.SIGKILL) // ESRCH: it is about to be seen as ended
+			<-p.exited
+		}
+	}, nil
 }
 
 // runTied runs cmd to its end. Pdeathsig fires when the thread that forked ends, not the process,
