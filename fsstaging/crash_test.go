@@ -2,6 +2,7 @@ package fsstaging_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"

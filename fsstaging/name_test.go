@@ -24,18 +24,30 @@ func TestS12_NamesOfAllForms(t *testing.T) {
 		name, prefix, file string
 		want               fsstaging.Name
 	}{
-		{"S50 Spark 2.2's own", "", prefix + "-1547643753335-1",
-			fsstaging.Name{Prefix: prefix, Form: fsstaging.FormTimed, NextUpdate: update, N: 1}},
-		{"S12 older Spark's", "", prefix + "-100001",
-			fsstaging.Name{Prefix: prefix, Form: fsstaging.FormPlain, N: 100001}},
-		{"ours", "", prefix + "-e3.l512.c00ff1234-1547643753335-2147483647",
-			fsstaging.Name{Prefix: prefix, Epoch: 3, Length: 512, CRC: 0x00ff1234, NextUpdate: update, N: 1<<31 - 1}},
-		{"ours, next update not known", "", prefix + "-e4294967295.l1.cffffffff-1-7",
-			fsstaging.Name{Prefix: prefix, Epoch: 1<<32 - 1, Length: 1, CRC: 0xffffffff, N: 7}},
-		{"S26 a UUID that ends in digits", "", "credentials-" + digits + "-12",
-			fsstaging.Name{Prefix: "credentials-" + digits, Form: fsstaging.FormPlain, N: 12}},
-		{"S38 a named prefix", "secure-store", "secure-store-4",
-			fsstaging.Name{Prefix: "secure-store", Form: fsstaging.FormPlain, N: 4}},
+		{
+			"S50 Spark 2.2's own", "", prefix + "-1547643753335-1",
+			fsstaging.Name{Prefix: prefix, Form: fsstaging.FormTimed, NextUpdate: update, N: 1},
+		},
+		{
+			"S12 older Spark's", "", prefix + "-100001",
+			fsstaging.Name{Prefix: prefix, Form: fsstaging.FormPlain, N: 100001},
+		},
+		{
+			"ours", "", prefix + "-e3.l512.c00ff1234-1547643753335-2147483647",
+			fsstaging.Name{Prefix: prefix, Epoch: 3, Length: 512, CRC: 0x00ff1234, NextUpdate: update, N: 1<<31 - 1},
+		},
+		{
+			"ours, next update not known", "", prefix + "-e4294967295.l1.cffffffff-1-7",
+			fsstaging.Name{Prefix: prefix, Epoch: 1<<32 - 1, Length: 1, CRC: 0xffffffff, N: 7},
+		},
+		{
+			"S26 a UUID that ends in digits", "", "credentials-" + digits + "-12",
+			fsstaging.Name{Prefix: "credentials-" + digits, Form: fsstaging.FormPlain, N: 12},
+		},
+		{
+			"S38 a named prefix", "secure-store", "secure-store-4",
+			fsstaging.Name{Prefix: "secure-store", Form: fsstaging.FormPlain, N: 4},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

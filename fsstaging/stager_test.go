@@ -255,8 +255,12 @@ func TestS22_WideModesAreRefused(t *testing.T) {
 		name string
 		mode fs.FileMode
 	}{
-		{"others read", 0o704}, {"group reads", 0o740}, {"others write", 0o702}, {"all", 0o777},
-		{"sticky", 0o700 | fs.ModeSticky}, {"set-gid", 0o700 | fs.ModeSetgid},
+		{"others read", 0o704},
+		{"group reads", 0o740},
+		{"others write", 0o702},
+		{"all", 0o777},
+		{"sticky", 0o700 | fs.ModeSticky},
+		{"set-gid", 0o700 | fs.ModeSetgid},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
