@@ -3,6 +3,7 @@ package hadooptest_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/tokenwheel/tokenwheel/hadooptest"
 	pb "github.com/tokenwheel/tokenwheel/internal/hadooppb"
 	"github.com/tokenwheel/tokenwheel/internal/hrpc"
+	"github.com/tokenwheel/tokenwheel/internal/krb"
 	"github.com/tokenwheel/tokenwheel/internal/namenode"
 	"github.com/tokenwheel/tokenwheel/internal/sasl"
 	"github.com/tokenwheel/tokenwheel/plugins"
@@ -191,5 +193,17 @@ func TestB12_HungCallEndsAtItsDeadline(t *testing.T) {
 	defer cancel()
 	if _, err := issueOver(ctx, conn); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want the deadline", err)
+	}
+}
+
+// Shows: B01.
+func TestB01_LoginWithoutKDCNamesIt(t *testing.T) {
+	cluster, client := setUp(t, hadooptest.Config{})
+	cluster.KDC.SetDown(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err := hrpc.Dial(ctx, client.RPC("alice"), cluster.Addr)
+	if !errors.Is(err, krb.ErrKDCUnreachable) || !strings.Contains(err.Error(), cluster.Realm) {
+		t.Errorf("got %v, want it to say that the KDC of %s cannot be reached", err, cluster.Realm)
 	}
 }

@@ -38,7 +38,7 @@ func loginUnder(ctx context.Context, w *wire, cfg Config, addr string) (sasl.QOP
 	defer cancel()
 	defer interruptAt(ctx, w.conn.SetDeadline)()
 	qop, err := login(ctx, w, cfg, addr)
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && !errors.Is(err, errContext) { // Kerberos says itself what it waited for
 		return 0, ctx.Err()
 	}
 	return qop, err
