@@ -114,7 +114,7 @@ func (p *process) await(ctx context.Context, ready func(context.Context) error) 
 		}
 		select {
 		case <-p.exited:
-			return fmt.Errorf("%s ended while starting: %v\n%s", p.name, p.err, tail(p.log))
+			return fmt.Errorf("%s ended while starting: %s\n%s", p.name, fmt.Sprint(p.err), tail(p.log))
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not ready: %w (%w)\n%s", p.name, err, ctx.Err(), tail(p.log))
 		case <-tick.C:
@@ -137,9 +137,10 @@ func run(ctx context.Context, cmd *exec.Cmd) (string, error) {
 		select {
 		case pid := <-pids:
 			_ = syscall.Kill(-pid, syscall.SIGKILL)
-		case <-done: // never started
+			err = <-done
+		case err = <-done: // never started
 		}
-		err = errors.Join(ctx.Err(), <-done)
+		err = errors.Join(ctx.Err(), err)
 	}
 	if err != nil {
 		return stdout.String(), &CommandError{Args: cmd.Args, Stdout: stdout.String(), Stderr: stderr.String(), Err: err}
