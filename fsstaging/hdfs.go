@@ -125,6 +125,11 @@ func chooseService(cluster *namenode.Cluster, name string) (hadoopconf.Nameservi
 	return hadoopconf.Nameservice{}, fmt.Errorf("%q is none of the %d nameservices of %s", name, len(services), cluster.Conf())
 }
 
+const (
+	cipherSuites = "dfs.encrypt.data.transfer.cipher.suites"
+	aesSuite     = "AES/CTR/NoPadding"
+)
+
 // transferOptions decides how DataNodes are spoken to.
 func transferOptions(cluster *namenode.Cluster, c HDFSConfig) (client.ClientOptions, error) {
 	// Of nothing the library makes its defaults; one of them, which spares
@@ -154,6 +159,12 @@ func transferOptions(cluster *namenode.Cluster, c HDFSConfig) (client.ClientOpti
 	if cluster.Protection() == sasl.AuthConf && !private && !c.ClearTransfer {
 		return options, plugins.Refused("clear-transfer", errors.New(
 			"hadoop.rpc.protection is privacy, but dfs.data.transfer.protection would let tokens pass in clear"))
+	}
+	// The library writes through the privacy layer of SASL itself, but reads it
+	// wrongly; where the DataNodes agree on AES that layer is not used.
+	if private && !slices.Contains(conf.Strings(cipherSuites), aesSuite) {
+		return options, plugins.Refused("transfer-cipher", fmt.Errorf(
+			"private data transfer works with AES only: set %s to %s on the DataNodes and in this configuration", cipherSuites, aesSuite))
 	}
 	options.DatanodeDialFunc = c.Dial
 	if options.DatanodeDialFunc == nil {

@@ -92,8 +92,16 @@ func TestHDFSConfigIsChecked(t *testing.T) {
 			name: "private RPC, transfer with integrity", code: "clear-transfer", part: "in clear",
 			conf: map[string]string{"hadoop.rpc.protection": "privacy", "dfs.data.transfer.protection": "integrity"},
 		},
-		{name: "private both", conf: map[string]string{"hadoop.rpc.protection": "privacy", "dfs.data.transfer.protection": "privacy"}},
-		{name: "private RPC, encrypted transfer", conf: map[string]string{"hadoop.rpc.protection": "privacy", "dfs.encrypt.data.transfer": "true"}},
+		{name: "private both", conf: map[string]string{
+			"hadoop.rpc.protection": "privacy", "dfs.data.transfer.protection": "privacy", "dfs.encrypt.data.transfer.cipher.suites": "AES/CTR/NoPadding",
+		}},
+		{name: "private RPC, encrypted transfer", conf: map[string]string{
+			"hadoop.rpc.protection": "privacy", "dfs.encrypt.data.transfer": "true", "dfs.encrypt.data.transfer.cipher.suites": "AES/CTR/NoPadding",
+		}},
+		{
+			name: "private transfer without AES", code: "transfer-cipher", part: "dfs.encrypt.data.transfer.cipher.suites",
+			conf: map[string]string{"dfs.data.transfer.protection": "privacy"},
+		},
 		{
 			name: "private RPC, clear transfer allowed", conf: map[string]string{"hadoop.rpc.protection": "privacy"},
 			edit: func(c *fsstaging.HDFSConfig) { c.ClearTransfer = true },
