@@ -22,7 +22,8 @@ const (
 	appTable   = "app"
 	entryTable = "entry"
 	tokenTable = "token"
-	seqTable   = "seq" // one record: the numbers reserved
+	seqTable   = "seq"   // one record: the numbers reserved
+	pauseTable = "pause" // one record, there while cancels are paused
 )
 
 // reserveAhead is how many numbers one write of the sequence record covers.
@@ -89,6 +90,10 @@ func (r *Registry) encode(k recordKey) ([]byte, error) {
 		}
 	case seqTable:
 		return binary.BigEndian.AppendUint64(nil, r.reserved), nil
+	case pauseTable:
+		if r.cancelsPaused {
+			return []byte{RecordVersion}, nil
+		}
 	}
 	return nil, nil
 }
@@ -135,6 +140,8 @@ func (r *Registry) load(k recordKey, value []byte) error {
 		// What was reserved may have been given.
 		r.last = binary.BigEndian.Uint64(value)
 		r.reserved = r.last
+	case pauseTable:
+		r.cancelsPaused = true
 	}
 	return nil
 }
@@ -150,7 +157,7 @@ func parseKey(key []byte) (recordKey, bool) {
 		return recordKey{}, false
 	}
 	switch k := (recordKey{string(table), binary.BigEndian.Uint64(seq)}); k.table {
-	case appTable, entryTable, tokenTable, seqTable:
+	case appTable, entryTable, tokenTable, seqTable, pauseTable:
 		return k, true
 	}
 	return recordKey{}, false

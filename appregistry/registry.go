@@ -28,6 +28,8 @@ type Registry struct {
 	published map[TokenID]int
 	offered   map[TokenID]int
 
+	cancelsPaused bool
+
 	last     uint64 // the highest number given
 	reserved uint64 // up to which numbers are reserved in the store
 	dirty    map[recordKey]struct{}
@@ -101,6 +103,16 @@ func (r *Registry) TokenIDs() []TokenID { return slices.Sorted(maps.Keys(r.token
 
 // Tokens is the number of token records.
 func (r *Registry) Tokens() int { return len(r.tokens) }
+
+// CancelsPaused reports whether cancels wait for an operator.
+func (r *Registry) CancelsPaused() bool { return r.cancelsPaused }
+
+// PauseCancels records whether cancels wait for an operator, so that a restart
+// does not let them go.
+func (r *Registry) PauseCancels(paused bool) {
+	r.cancelsPaused = paused
+	r.touch(pauseTable, 0)
+}
 
 // PutApp adds the record or takes note of its change.
 func (r *Registry) PutApp(a *AppRecord) {

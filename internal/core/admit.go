@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -99,7 +100,7 @@ func (c *Core) acknowledge(a *app, r Request, verify []*token) {
 		}
 	}
 	c.begin(a)
-	c.pass(a.rec.Seq, appregistry.Authority{}, nil)
+	c.pass(a.rec.Seq, appregistry.Authority{}, nil, false)
 }
 
 // begin starts what an application's tokens wait for.
@@ -145,8 +146,9 @@ func (c *Core) beginToken(t *token) {
 
 // unsaved: the registration could not be made durable, so it never was.
 func (c *Core) unsaved(a *app, r Request, err error) {
-	c.reply(r, Done, fmt.Errorf("register %s: not registered: %w", a.rec.App.Key(), err))
-	if c.apps[a.rec.Seq] == a {
+	err = fmt.Errorf("not registered: %w", err)
+	c.reply(r, Done, err)
+	if a.gone == nil {
 		c.leave(a, err)
 	}
 }
@@ -171,7 +173,7 @@ func (c *Core) takeOver(a *app) {
 		return
 	}
 	a.rec.UUID, a.rec.Generation, a.rec.EpochFloor = old.rec.UUID, old.rec.Generation, old.rec.EpochFloor
-	a.rec.Published, a.rec.Offered, a.rec.Ready = old.rec.Published, old.rec.Offered, old.rec.Ready
+	a.rec.Published, a.rec.Offered = old.rec.Published, old.rec.Offered
 	if slices.Equal(a.rec.App.StageTo, old.rec.App.StageTo) {
 		c.inheritRound(a, old)
 	} else {
@@ -200,31 +202,38 @@ func (c *Core) inheritRound(a, old *app) {
 func (c *Core) reject(a *app, err error) {
 	key := a.rec.App.Key()
 	c.emit(Notify{What: AppRejected, Apps: []appregistry.AppKey{key}, Err: err, Reason: err.Error()})
-	c.leave(a, fmt.Errorf("register %s: %w", key, err))
+	c.leave(a, err)
 }
 
 func (c *Core) unregister(ev Unregister) {
-	rec := c.reg.AppByKey(ev.App)
-	if rec == nil || !(ev.Caller.Trusted || ev.Caller.Name == ev.App.Owner) {
-		c.reply(ev.Request, Done, fmt.Errorf("unregister %s: %w", ev.App, appregistry.ErrNotFound))
+	rec, rival := c.reg.AppByKey(ev.App), c.candidateFor(ev.App)
+	if (rec == nil && rival == nil) || !ev.Caller.owns(ev.App.Owner) {
+		c.reply(ev.Request, Done, appregistry.ErrNotFound)
 		return
 	}
-	if rival := c.candidateFor(ev.App); rival != nil {
+	if rival != nil {
 		c.leave(rival, errLeft)
 	}
-	a := c.apps[rec.Seq]
-	if linger := rec.App.Duration("linger"); linger > 0 {
-		rec.LeaveAt = c.now.Wall.Add(linger)
-		c.reg.PutApp(rec)
-		a.leaveAt = c.now.Boot + linger
-		c.scheduleApp(a)
-	} else {
-		c.leave(a, errLeft)
+	if rec != nil {
+		c.depart(c.apps[rec.Seq])
 	}
 	c.commit.waiting = append(c.commit.waiting, waiter{
 		run:  func() { c.reply(ev.Request, Done, nil) },
 		lost: func(err error) { c.reply(ev.Request, Done, err) },
 	})
+}
+
+// depart lets an application go, after its linger time.
+func (c *Core) depart(a *app) {
+	linger := a.rec.App.Duration("linger")
+	if linger <= 0 {
+		c.leave(a, errLeft)
+		return
+	}
+	a.rec.LeaveAt = c.now.Wall.Add(linger)
+	c.reg.PutApp(a.rec)
+	a.leaveAt = c.now.Boot + linger
+	c.scheduleApp(a)
 }
 
 // stay takes back an unregistration that lingers, and begins the lease anew.
@@ -244,6 +253,7 @@ func (c *Core) stay(a *app) {
 // what nobody holds any more are one commit.
 func (c *Core) leave(a *app, why error) {
 	rec := a.rec
+	a.gone = why
 	c.set(&a.timer, appTimer, rec.Seq, never)
 	delete(c.apps, rec.Seq)
 	if c.rivals[rec.App.Key()] == rec.Seq {
@@ -273,7 +283,9 @@ func (c *Core) leave(a *app, why error) {
 			c.release(t)
 		}
 	}
-	c.emit(Notify{What: AppLeft, Apps: []appregistry.AppKey{rec.App.Key()}, Reason: why.Error()})
+	if key := rec.App.Key(); !errors.Is(why, errSuperseded) && c.reg.AppByKey(key) == nil {
+		c.emit(Notify{What: AppLeft, Apps: []appregistry.AppKey{key}, Reason: why.Error()})
+	}
 	c.commit.waiting = append(c.commit.waiting, waiter{
 		run:  func() { c.answer(a, why) },
 		lost: func(err error) { c.answer(a, err) },
@@ -289,9 +301,14 @@ func (c *Core) leaveEntry(id appregistry.EntryID) {
 	c.sweepEntry(id)
 }
 
-// sweepEntry removes an entry without holders.
+// sweepEntry removes an entry without holders, and what would have supplied it.
 func (c *Core) sweepEntry(id appregistry.EntryID) {
-	if len(c.reg.Holders(id)) == 0 {
-		c.reg.DeleteEntry(id)
+	e := c.reg.Entry(id)
+	if e == nil || len(c.reg.Holders(id)) > 0 {
+		return
+	}
+	c.reg.DeleteEntry(id)
+	if s := c.supplies[e.Supply]; s != nil && !c.inUse(s) {
+		c.dropSupply(s)
 	}
 }

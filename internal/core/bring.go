@@ -42,12 +42,11 @@ func (c *Core) bring(rec *appregistry.AppRecord, alias string, tok plugins.Token
 func (c *Core) broughtToken(tok plugins.Token, b Brought, key, name [32]byte) *appregistry.TokenRecord {
 	rec := &appregistry.TokenRecord{
 		ID: appregistry.TokenID(c.reg.NewID()), Authority: b.Authority, Token: tok, Fingerprint: tok.Fingerprint(),
-		Key: key, Name: name, State: appregistry.New, Ours: !b.Authority.IsZero(),
+		Key: key, Name: name, State: appregistry.New, Ours: !b.foreign(),
 		Issued: c.clocks.date(b.Authority, c.now.Boot),
 	}
 	if id := b.Identity; id != nil {
 		rec.Owner, rec.Max = id.User, id.Max
-		rec.Ours = rec.Ours && id.Ours
 		if !id.Issued.IsZero() {
 			rec.Issued = id.Issued
 		}
@@ -56,6 +55,11 @@ func (c *Core) broughtToken(tok plugins.Token, b Brought, key, name [32]byte) *a
 		rec.State, rec.Reason = appregistry.Foreign, b.foreignReason()
 	}
 	return rec
+}
+
+// foreign reports whether nobody here can renew, replace or cancel the token.
+func (b Brought) foreign() bool {
+	return b.Authority.IsZero() || (b.Identity != nil && !b.Identity.Ours)
 }
 
 func (b Brought) foreignReason() string {

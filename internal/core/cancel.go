@@ -22,7 +22,7 @@ func (c *Core) release(t *token) {
 		return // it is about to take its place
 	}
 	if len(c.reg.Holders(t.rec.Entry)) > 0 {
-		t.releaseAt = c.now.Boot + c.policyOf(t).GraceAfter(c.remains(t))
+		t.releaseAt = c.now.Boot + c.policyOf(t).GraceAfter(t.endAt-c.now.Boot)
 		c.schedule(t)
 		return
 	}
@@ -151,7 +151,7 @@ func (c *Core) cancelFailed(t *token, err error) {
 	t.failures++
 	p := c.cfg.Policy
 	what, wait := TryFailed, p.RetryAfter(t.failures, 0, c.random)
-	if plugins.KindOf(err) == plugins.KindDenied || plugins.KindOf(err) == plugins.KindRefused {
+	if refusal(err) {
 		what, wait = TryAlarmed, p.DeniedAfter(0)
 	}
 	t.cancelAt = c.now.Boot + wait
@@ -179,10 +179,8 @@ func (c *Core) giveUp(t *token) {
 // cancelWindow counts cancels, so that a bug or a flood of departures cannot
 // take all tokens at once.
 type cancelWindow struct {
-	since  time.Duration
-	sent   int
-	paused bool
-	timer  timer
+	since time.Duration
+	sent  int
 }
 
 const (
@@ -193,14 +191,14 @@ const (
 // mayCancelNow counts one cancel, or says when to ask again.
 func (c *Core) mayCancelNow() (again time.Duration, ok bool) {
 	w := &c.cancels
-	if w.paused {
+	if c.reg.CancelsPaused() {
 		return c.now.Boot + pausedCheck, false
 	}
 	if c.now.Boot-w.since > cancelsIn {
 		w.since, w.sent = c.now.Boot, 0
 	}
 	if limit := c.cfg.Policy.CancelsAllowed(c.reg.Tokens()); w.sent >= limit {
-		w.paused = true
+		c.reg.PauseCancels(true)
 		c.emit(Notify{What: CancelsPaused, Op: "cancel"})
 		return c.now.Boot + pausedCheck, false
 	}
@@ -214,11 +212,15 @@ func (c *Core) resumeCancels(ev ResumeCancels) {
 		return
 	}
 	c.cancels = cancelWindow{since: c.now.Boot}
+	c.reg.PauseCancels(false)
 	for _, id := range c.reg.TokenIDs() {
 		if t := c.tokens[id]; t.rec.State == appregistry.CancelPending && t.job == 0 {
 			t.cancelAt = c.now.Boot
 			c.schedule(t)
 		}
 	}
-	c.reply(ev.Request, Done, nil)
+	c.commit.waiting = append(c.commit.waiting, waiter{
+		run:  func() { c.reply(ev.Request, Done, nil) },
+		lost: func(err error) { c.reply(ev.Request, Done, err) },
+	})
 }

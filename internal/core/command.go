@@ -12,7 +12,7 @@ import (
 func (c *Core) tokenCommand(ev TokenCommand) {
 	t := c.tokens[ev.Token]
 	if t == nil || !ev.Caller.mayActFor(t.rec.Owner) {
-		c.reply(ev.Request, Done, fmt.Errorf("token %d: %w", ev.Token, appregistry.ErrNotFound))
+		c.reply(ev.Request, Done, appregistry.ErrNotFound)
 		return
 	}
 	do := c.renewNow
@@ -30,7 +30,7 @@ func (c *Core) tokenCommand(ev TokenCommand) {
 
 func (c *Core) renewNow(_ TokenCommand, t *token) error {
 	if !t.rec.Ours || ended(t.rec.State) || leaving(t.rec.State) {
-		return plugins.Refused(CodeNotAllowed, fmt.Errorf("renew %s: it is %s", t.rec.Token, t.rec.State))
+		return plugins.Refused(CodeNotAllowed, fmt.Errorf("%s: it is %s", t.rec.Token, t.rec.State))
 	}
 	if t.job == 0 {
 		c.renew(t)
@@ -42,16 +42,16 @@ func (c *Core) renewNow(_ TokenCommand, t *token) error {
 // holders and their wishes, and nothing outweighs a missing proof.
 func (c *Core) cancelNow(ev TokenCommand, t *token) error {
 	if ended(t.rec.State) {
-		return plugins.Refused(CodeTokenCancelled, fmt.Errorf("cancel %s: it is %s", t.rec.Token, t.rec.State))
+		return plugins.Refused(CodeTokenCancelled, fmt.Errorf("%s: it is %s", t.rec.Token, t.rec.State))
 	}
 	err := c.reg.MayCancel(t.rec.ID)
 	switch {
 	case t.rec.Proof == appregistry.ProofNone || !t.rec.Ours:
-		return plugins.Refused(CodeTokenUnproven, fmt.Errorf("cancel %s: %w", t.rec.Token, appregistry.ErrUnproven))
+		return plugins.Refused(CodeTokenUnproven, fmt.Errorf("%s: %w", t.rec.Token, appregistry.ErrUnproven))
 	case err != nil && ev.Force && !ev.Caller.Trusted:
-		return plugins.Refused(CodeNotAllowed, fmt.Errorf("cancel %s by force: %w", t.rec.Token, errOperatorOnly))
+		return plugins.Refused(CodeNotAllowed, fmt.Errorf("%s, by force: %w", t.rec.Token, errOperatorOnly))
 	case errors.Is(err, appregistry.ErrHeld) && !ev.Force, errors.Is(err, appregistry.ErrKeep) && !ev.Force:
-		return plugins.Refused(CodeTokenHeld, fmt.Errorf("cancel %s: %w", t.rec.Token, err))
+		return plugins.Refused(CodeTokenHeld, fmt.Errorf("%s: %w", t.rec.Token, err))
 	}
 	if leaving(t.rec.State) {
 		return nil

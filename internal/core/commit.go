@@ -25,6 +25,8 @@ type committer struct {
 	// header is the header record as the store has it, and the fence of every
 	// commit; next is what the first commit of this session makes of it.
 	header, next []byte
+	// unsure: a commit of next failed, and may have been made after all.
+	unsure bool
 }
 
 // waiter is what may only happen once the step that asked is durable.
@@ -88,11 +90,17 @@ func (c *Core) committed(ev Committed) {
 	case ev.Err == nil:
 		k.failures = 0
 		if k.next != nil {
-			k.header, k.next = k.next, nil
+			k.header, k.next, k.unsure = k.next, nil, false
 		}
 		for _, w := range aboard {
 			w.run()
 		}
+	case errors.Is(ev.Err, appregistry.ErrFenced) && k.unsure:
+		// The header in our way may be our own, from the commit that failed. No
+		// other session writes the same, so it can be the next fence.
+		k.header, k.unsure = k.next, false
+		k.aboard = aboard
+		c.reg.Redo(k.batch)
 	case errors.Is(ev.Err, appregistry.ErrFenced):
 		c.stop(ev.Err, aboard)
 	default:
@@ -106,6 +114,7 @@ func (c *Core) commitFailed(aboard []waiter, err error) {
 	k := &c.commit
 	c.reg.Redo(k.batch)
 	k.failures++
+	k.unsure = k.next != nil
 	at := c.now.Boot + min(leastWait<<min(k.failures-1, 10), 30*time.Second)
 	c.emit(Notify{What: StoreFailed, Op: "store", Err: err, Next: c.wall(at)})
 	c.set(&k.retry, coreTimer, commitRetry, at)

@@ -26,7 +26,8 @@ type Config struct {
 	// Policies are those that an application may choose by the overlay key
 	// policy, besides the presets.
 	Policies map[string]Policy
-	// Seed of the random source that spreads due times.
+	// Seed of the random source that spreads due times. It also marks what this
+	// session writes: a random one for each session, where several may have one store.
 	Seed uint64
 	// Instance names this installation. Records of another one, such as a
 	// restored backup, lose their proofs: everything is proved again before
@@ -148,7 +149,6 @@ const (
 const (
 	commitRetry = iota
 	lazyFlush
-	cancelsAgain
 )
 
 // timer is one place in the wheel. The zero value is not set.
@@ -192,8 +192,6 @@ func (c *Core) coreDue(id uint64) {
 	case lazyFlush:
 		c.commit.lazy = timer{}
 		c.writeLazy()
-	case cancelsAgain:
-		c.cancels.timer = timer{}
 	}
 }
 
@@ -207,6 +205,8 @@ type job struct {
 	sent   time.Duration
 	// keep: what this obtain brings is not to be cancelled, should nobody want it.
 	keep bool
+	// late: we go on without this obtain's answer, which may come yet.
+	late bool
 }
 
 type jobKind uint8

@@ -21,6 +21,7 @@ type app struct {
 	stageAt time.Duration
 	leaveAt time.Duration // when its linger or lease is over
 
+	gone     error // why it left; nil: it is there
 	durable  bool
 	restored bool // from the store: it is not rejected any more
 	open     int  // gates of its first set that are still shut
@@ -39,7 +40,13 @@ type round struct {
 	made   assembled
 	left   []int       // targets that do not have it yet
 	out    map[Job]int // stagings that are out, with their targets
+	failed []stageFailure
 	behind *appregistry.Behind
+}
+
+type stageFailure struct {
+	target appregistry.Target
+	err    error
 }
 
 // assembled is an application's credentials as they are now.
@@ -109,7 +116,9 @@ func (c *Core) appDue(a *app) {
 	}
 	if c.now.Boot >= a.stageAt {
 		a.stageAt = never
-		c.stage(a)
+		if a.round == nil || len(a.round.out) == 0 {
+			c.stage(a)
+		} // else the next try is planned when all targets have answered
 	}
 	c.scheduleApp(a)
 }
@@ -156,6 +165,7 @@ func (c *Core) stage(a *app) {
 			a.changed = true
 			return
 		}
+		a.changed = false
 		if !a.force && string(made.digest) == string(r.made.digest) {
 			c.sendStages(a, r)
 			return
@@ -164,15 +174,18 @@ func (c *Core) stage(a *app) {
 	}
 	switch {
 	case made.creds.Empty():
+		// No tokens are not an update.
 		if len(a.rec.Plan)+len(a.rec.Holdings) == 0 {
 			c.ready(a)
+		} else if c.waitsInVain(a.rec) {
+			c.answer(a, errNothingLeft)
 		}
-		return // no tokens are not an update
+		return
 	case !a.force && string(made.digest) == string(a.rec.Published.Digest):
 		c.ready(a)
 		return
 	case a.rec.Generation >= appregistry.MaxGeneration:
-		c.stageFailed(a, appregistry.Target{}, plugins.Denied(errors.New("the last generation number is used up")))
+		c.stageFailed(a, stageFailure{err: plugins.Denied(errors.New("the last generation number is used up"))})
 		return
 	}
 	a.force, a.changed = false, false
@@ -181,14 +194,28 @@ func (c *Core) stage(a *app) {
 	a.rec.Offered = union(a.rec.Offered, made.tokens)
 	c.reg.PutApp(a.rec)
 	r := &round{made: made, set: c.setOf(a.rec, made)}
-	for i := range a.rec.App.StageTo {
-		r.left = append(r.left, i)
+	for i, target := range a.rec.App.StageTo {
+		if slices.Index(a.rec.App.StageTo, target) == i { // one named twice gets it once
+			r.left = append(r.left, i)
+		}
 	}
 	a.round = r
 	c.afterCommit(func() {
 		if c.apps[a.rec.Seq] == a && a.round == r {
 			c.sendStages(a, r)
 		}
+	})
+}
+
+// waitsInVain reports whether an application has nothing to be staged, and
+// nothing can come any more.
+func (c *Core) waitsInVain(rec *appregistry.AppRecord) bool {
+	if len(rec.Plan) > 0 || !c.assemble(rec).creds.Empty() {
+		return false
+	}
+	return !slices.ContainsFunc(rec.Holdings, func(h appregistry.Holding) bool {
+		e := c.reg.Entry(h.Entry)
+		return !h.Lent && e != nil && e.Supply != (appregistry.Supply{})
 	})
 }
 
@@ -223,7 +250,7 @@ func (c *Core) successorBy(t *token, last time.Duration) time.Duration {
 }
 
 func (c *Core) sendStages(a *app, r *round) {
-	r.out, r.behind = map[Job]int{}, nil
+	r.out, r.failed, r.behind = map[Job]int{}, nil, nil
 	if len(r.left) == 0 {
 		c.staging(a, r)
 		return
@@ -258,7 +285,7 @@ func (c *Core) staged(ev Staged) {
 	case isBehind && behind.N < appregistry.MaxGeneration && behind.Epoch < math.MaxUint32:
 		r.noteBehind(behind)
 	default:
-		c.stageFailed(a, a.rec.App.StageTo[j.target], ev.Err)
+		r.failed = append(r.failed, stageFailure{a.rec.App.StageTo[j.target], ev.Err})
 	}
 	if len(r.out) == 0 {
 		c.staging(a, r)
@@ -286,15 +313,16 @@ func (c *Core) staging(a *app, r *round) {
 		a.round, a.force = nil, true
 		if a.failures > 0 {
 			// Again: whoever else writes there is not to be raced.
-			c.stageFailed(a, appregistry.Target{}, r.behind)
+			c.stageFailed(a, stageFailure{err: r.behind})
 			return
 		}
 		a.failures++
 		c.stage(a)
-	case len(r.left) > 0: // a retry is planned
+	case len(r.left) > 0:
 		if a.changed {
 			a.stageAt = min(a.stageAt, c.now.Boot+leastWait)
 		}
+		c.stageFailed(a, r.failed...)
 	default:
 		c.published(a, r)
 	}
@@ -329,18 +357,25 @@ func (c *Core) published(a *app, r *round) {
 	}
 }
 
-func (c *Core) stageFailed(a *app, target appregistry.Target, err error) {
+// stageFailed plans the next try when all targets have answered: one pause for
+// all that failed, so that a target that hangs does not hurry another.
+func (c *Core) stageFailed(a *app, failed ...stageFailure) {
 	a.failures++
-	p := c.policyFor(a.rec)
-	remains := c.setRemains(a.rec.Published.Tokens)
-	what, wait := TryFailed, p.RetryAfter(a.failures, remains, c.random)
-	if k := plugins.KindOf(err); k == plugins.KindDenied || k == plugins.KindRefused {
-		what, wait = TryAlarmed, p.DeniedAfter(remains)
+	p, remains := c.policyFor(a.rec), c.setRemains(a.rec.Published.Tokens)
+	wait := p.DeniedAfter(remains)
+	if slices.ContainsFunc(failed, func(f stageFailure) bool { return !refusal(f.err) }) {
+		wait = p.RetryAfter(a.failures, remains, c.random)
 	}
 	a.stageAt = min(a.stageAt, c.now.Boot+wait)
 	c.scheduleApp(a)
-	c.emit(Notify{What: what, Op: "stage", Apps: []appregistry.AppKey{a.rec.App.Key()}, Generation: a.rec.Generation,
-		Target: target, Err: err, Reason: err.Error(), Next: c.wall(a.stageAt)})
+	for _, f := range failed {
+		what := TryFailed
+		if refusal(f.err) {
+			what = TryAlarmed
+		}
+		c.emit(Notify{What: what, Op: "stage", Apps: []appregistry.AppKey{a.rec.App.Key()}, Generation: a.rec.Generation,
+			Target: f.target, Err: f.err, Reason: f.err.Error(), Next: c.wall(a.stageAt)})
+	}
 }
 
 // ready answers those who wait for the application's first set.

@@ -13,7 +13,7 @@ import (
 type Request uint64
 
 // Job numbers a call to the world outside. The core chooses it; the shell
-// answers each exactly once. An answer to a job that the core does not know is
+// answers each exactly once, but for what [Obtained] says. An answer to a job that the core does not know is
 // ignored.
 type Job uint64
 
@@ -85,6 +85,9 @@ type Obtained struct {
 	Job    Job
 	Grants []Grant
 	Err    error
+	// Unfinished: the call did not return in time, for Err. It is the one answer
+	// that may be followed by another, with what the call brings if it ever does.
+	Unfinished bool
 }
 
 // Grant is a token obtained, with what its identifier says.

@@ -11,17 +11,17 @@ import (
 // it brought to be verified, and about each authority it wants tokens from. Each
 // is a gate: a list, at the token or the supply, of those who wait.
 
-// pass counts one gate of an application as open. final is the error that
-// rejects the application where it is new; an error that may pass only flags it.
-func (c *Core) pass(seq uint64, what appregistry.Authority, err error) (waitOn bool) {
+// pass counts one gate of an application as open. A final error rejects the
+// application where it is new; an error that may pass only flags it.
+func (c *Core) pass(seq uint64, what appregistry.Authority, err error, final bool) (waitOn bool) {
 	a := c.apps[seq]
 	if a == nil || a.open == 0 {
 		return false
 	}
 	if err != nil {
 		a.missing[what] = err.Error()
-		switch kind := plugins.KindOf(err); {
-		case kind != plugins.KindRetry && kind != plugins.KindSuspect && !a.restored:
+		switch {
+		case final && !a.restored:
 			c.reject(a, err)
 			return false
 		case a.rec.Replaces != 0:
@@ -35,14 +35,23 @@ func (c *Core) pass(seq uint64, what appregistry.Authority, err error) (waitOn b
 	return false
 }
 
+// openTokenGates opens what waits for a brought token. That the service does not
+// know it is final here: whoever brought it must hear so.
 func (c *Core) openTokenGates(t *token, err error) {
+	final := refusal(err) || plugins.KindOf(err) == plugins.KindReplace
 	gates := t.gates
 	t.gates = nil
 	for _, seq := range gates {
-		if c.pass(seq, t.rec.Authority, err) {
+		if c.pass(seq, t.rec.Authority, err, final) {
 			t.gates = append(t.gates, seq)
 		}
 	}
+}
+
+// refusal reports whether an error stands until somebody changes something.
+func refusal(err error) bool {
+	kind := plugins.KindOf(err)
+	return kind == plugins.KindDenied || kind == plugins.KindRefused
 }
 
 func (c *Core) openSupplyGates(s *supply, err error) {
@@ -56,7 +65,7 @@ func (c *Core) openSupplyGates(s *supply, err error) {
 		}
 	}
 	for _, seq := range gates {
-		if c.pass(seq, s.key.Authority, err) {
+		if c.pass(seq, s.key.Authority, err, refusal(err)) {
 			s.gates = append(s.gates, seq)
 		}
 	}

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -152,17 +153,31 @@ func (c *Core) obtained(ev Obtained) {
 	if !ok {
 		return
 	}
-	s := j.supply
-	if c.supplies[s.key] != s || !c.inUse(s) {
+	s, late := j.supply, j.late
+	if ev.Unfinished {
+		j.late = true
+		c.jobs[ev.Job] = j
+	}
+	if ev.Unfinished || errors.Is(ev.Err, context.DeadlineExceeded) {
+		c.emit(Notify{What: GrantOrphaned, Op: "obtain", Apps: c.keysOf(c.users(s)), Authority: s.key.Authority,
+			Err: ev.Err, Reason: "it may have issued a token that nobody received"})
+	}
+	switch {
+	case c.supplies[s.key] != s || !c.inUse(s):
 		c.discard(s, ev.Grants, j.keep)
 		c.dropSupply(s)
-		return
+	case !late, ev.Err == nil && s.wanted && s.job == 0:
+		c.supplied(s, ev, j.sent)
+	default: // another call was sent meanwhile, or has brought what was wanted
+		c.discard(s, ev.Grants, j.keep)
 	}
-	if ev.Err == nil {
-		c.learnClock(s.key.Authority, ev.Grants, j.sent)
-	}
+}
+
+// supplied takes the answer to an obtain that somebody waits for.
+func (c *Core) supplied(s *supply, ev Obtained, sent time.Duration) {
 	grants, err := ev.Grants, ev.Err
 	if err == nil {
+		c.learnClock(s.key.Authority, grants, sent)
 		grants, err = c.checkGrants(s, grants)
 	}
 	if err != nil {
@@ -170,6 +185,7 @@ func (c *Core) obtained(ev Obtained) {
 		c.supplyFailed(s, err)
 		return
 	}
+	c.set(&s.timer, supplyTimer, s.num, never)
 	s.wanted, s.failures, s.doubt, s.reason = false, 0, doubt{}, ""
 	for _, g := range grants {
 		c.place(s, g)
@@ -178,10 +194,13 @@ func (c *Core) obtained(ev Obtained) {
 	c.supplyReady(s)
 }
 
+// learnClock reads the authority's clock off new tokens. One that we know was
+// issued some time ago, and given to another client since.
 func (c *Core) learnClock(a appregistry.Authority, grants []Grant, sent time.Duration) {
 	for _, g := range grants {
-		if g.Identity != nil && !g.Identity.Issued.IsZero() {
-			c.clocks.issuedBetween(a, g.Identity.Issued, sent, c.now.Boot)
+		key, _ := appregistry.TokenKeys(a, g.Token)
+		if issued := issued(g); !issued.IsZero() && c.reg.TokenByKey(key) == nil {
+			c.clocks.issuedBetween(a, issued, sent, c.now.Boot)
 		}
 	}
 }
@@ -302,13 +321,7 @@ func (c *Core) retryAfter(s *supply, remains time.Duration, err error) time.Dura
 	if rec := c.sponsor(s); rec != nil {
 		p = c.policyFor(rec)
 	}
-	wait := p.RetryAfter(s.failures, remains, c.random)
-	if e, ok := errors.AsType[*plugins.Error](err); ok && remains > 0 {
-		wait = max(wait, min(e.RetryAfter, max(leastWait, remains/3)))
-	} else if ok {
-		wait = max(wait, e.RetryAfter)
-	}
-	return wait
+	return heed(p.RetryAfter(s.failures, remains, c.random), remains, err)
 }
 
 func (c *Core) keysOf(seqs []uint64) []appregistry.AppKey {

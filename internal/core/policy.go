@@ -1,8 +1,11 @@
 package core
 
 import (
+	"errors"
 	"math/rand/v2"
 	"time"
+
+	"github.com/tokenwheel/tokenwheel/plugins"
 )
 
 // Policy says when things are done. The zero value is the default, and so is
@@ -55,10 +58,10 @@ func Preset(name string) (Policy, bool) {
 
 const (
 	leastWait = time.Second
-	// suspectLeast and suspectMost bound the life that a date may tell of: an
-	// answer outside is not believed.
-	suspectLeast = 10 * time.Second
-	suspectMost  = 30 * 24 * time.Hour
+	// suspectMost bounds the life that a date may tell of: more is not believed.
+	suspectMost = 30 * 24 * time.Hour
+	// askedMost bounds the wait that a service may ask for.
+	askedMost = time.Hour
 	// confirmMost is the longest wait before a terminal answer is asked for again.
 	confirmMost = 30 * time.Second
 )
@@ -73,14 +76,17 @@ func or[T int | float64 | time.Duration](v, fallback T) T {
 // fraction of d, without the overflow of a product of durations.
 func fraction(d time.Duration, f float64) time.Duration { return time.Duration(float64(d) * f) }
 
-// RenewAfter is the wait before a token with that much life left is renewed.
+// RenewAfter is the wait before a token with that much life left is renewed:
+// a second at least, or half of a shorter life.
 func (p Policy) RenewAfter(remains time.Duration, r *rand.Rand) time.Duration {
 	wait := fraction(remains, or(p.Ratio, 0.75))
 	if jitter := or(p.Jitter, 0.1); jitter > 0 {
 		wait -= fraction(wait, jitter*r.Float64())
 	}
 	lead := max(or(p.MinLead, time.Second), remains/50)
-	return max(0, min(wait, remains-lead))
+	// A lead of more than there is must not mean: now, and now again.
+	most := remains - min(lead, remains/2)
+	return max(min(wait, most), min(leastWait, most))
 }
 
 // LeadBeforeMax is how long before its max date a token of that whole life is replaced.
@@ -104,6 +110,20 @@ func (p Policy) RetryAfter(failures int, remains time.Duration, r *rand.Rand) ti
 	}
 	wait = fraction(min(wait, most), 0.5+r.Float64())
 	return p.within(wait, remains)
+}
+
+// heed makes a wait as long as the service asked for with its error, within a
+// third of the life left and [askedMost].
+func heed(wait, remains time.Duration, err error) time.Duration {
+	e, ok := errors.AsType[*plugins.Error](err)
+	if !ok {
+		return wait
+	}
+	asked := min(e.RetryAfter, askedMost)
+	if remains > 0 {
+		asked = min(asked, remains/3)
+	}
+	return max(wait, asked)
 }
 
 // DeniedAfter is the wait after a denial, which only an operator can end.

@@ -32,7 +32,7 @@ func TestCV14_RenewalsSpreadBelowThreeQuarters(t *testing.T) {
 		t.Errorf("%d of 1000 differ", len(seen))
 	}
 	for _, remains := range []time.Duration{0, time.Second, 1500 * time.Millisecond, 4 * time.Second} {
-		if got := (core.Policy{}).RenewAfter(remains, r); got > max(0, remains-time.Second) {
+		if got := (core.Policy{}).RenewAfter(remains, r); got > remains-min(time.Second, remains/2) {
 			t.Errorf("%v left: after %v, which leaves less than the least lead", remains, got)
 		}
 	}

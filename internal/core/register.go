@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
 	"github.com/tokenwheel/tokenwheel/plugins"
@@ -21,6 +22,7 @@ const (
 	CodeTokenCancelled   = "token-cancelled"   // the token was, or is being, cancelled
 	CodeTokenHeld        = "token-held"        // applications hold the token
 	CodeTokenUnproven    = "token-unproven"    // nothing proves the token's password
+	CodeTokenEnded       = "token-ended"       // the token is past its end, and nobody can extend or replace it
 	CodeOverlay          = "overlay"           // a setting an application may not have
 )
 
@@ -28,11 +30,20 @@ var (
 	errOperatorOnly = errors.New("only an operator may do this")
 	errSuperseded   = errors.New("another registration took its place")
 	errLeft         = errors.New("unregistered")
+	errNothingLeft  = fmt.Errorf("%w: %w", appregistry.ErrNotReady,
+		plugins.Refused(CodeTokenEnded, errors.New("all its tokens have ended")))
 )
 
 // mayActFor reports whether the caller may act for a user.
 func (c Caller) mayActFor(user string) bool {
 	return c.Trusted || (user != "" && (user == c.Name || slices.Contains(c.ActsFor, user)))
+}
+
+// owns reports whether applications of that owner are the caller's. One without
+// a name owns nothing, and the embedding program, whose applications have no
+// owner, is trusted.
+func (c Caller) owns(owner string) bool {
+	return c.Trusted || (c.Name != "" && owner == c.Name)
 }
 
 // mayBring reports whether the caller may register a token: its owner, its real
@@ -63,7 +74,7 @@ func (c *Core) register(ev Register) {
 		return
 	}
 	if err := c.checkBrought(ev); err != nil {
-		c.reply(ev.Request, Done, fmt.Errorf("register %s: %w", key, err))
+		c.reply(ev.Request, Done, err)
 		return
 	}
 	if rival != nil {
@@ -73,19 +84,18 @@ func (c *Core) register(ev Register) {
 }
 
 func (c *Core) checkCaller(ev Register) error {
-	key := ev.App.Key()
 	switch {
-	case !ev.Caller.Trusted && ev.App.Owner != ev.Caller.Name:
-		return plugins.Refused(CodeNotAllowed, fmt.Errorf("register %s: the owner is the caller", key))
+	case !ev.Caller.owns(ev.App.Owner):
+		return plugins.Refused(CodeNotAllowed, fmt.Errorf("owner %q is not the caller", ev.App.Owner))
 	case !ev.Caller.mayActFor(ev.App.User):
-		return plugins.Refused(CodeNotAllowed, fmt.Errorf("register %s: the caller may not act for user %q", key, ev.App.User))
+		return plugins.Refused(CodeNotAllowed, fmt.Errorf("the caller may not act for user %q", ev.App.User))
 	}
 	if err := appregistry.ValidateOverlay(ev.App.Overlay); err != nil {
-		return plugins.Refused(CodeOverlay, fmt.Errorf("register %s: %w", key, err))
+		return plugins.Refused(CodeOverlay, err)
 	}
 	if name := ev.App.Overlay["policy"]; name != "" {
 		if _, ok := c.namedPolicy(name); !ok {
-			return plugins.Refused(CodeOverlay, fmt.Errorf("register %s: no policy is called %q", key, name))
+			return plugins.Refused(CodeOverlay, fmt.Errorf("no policy is called %q", name))
 		}
 	}
 	return nil
@@ -128,17 +138,20 @@ func (c *Core) candidateFor(key appregistry.AppKey) *app {
 func (c *Core) attach(a *app, r Request) {
 	c.commit.waiting = append(c.commit.waiting, waiter{
 		run: func() {
+			if a.gone != nil {
+				c.reply(r, Done, a.gone) // nothing of it is durable
+				return
+			}
 			c.reply(r, Acknowledged, nil)
+			a.waiting = append(a.waiting, r)
 			switch {
-			case c.apps[a.rec.Seq] != a:
-				c.reply(r, Done, errLeft)
 			case a.rec.Ready && a.rec.Replaces == 0:
-				c.emit(Reply{Request: r, Moment: Done, Generation: a.rec.Generation})
-			default:
-				a.waiting = append(a.waiting, r)
+				c.answer(a, nil)
+			case a.open == 0 && c.waitsInVain(a.rec):
+				c.answer(a, errNothingLeft)
 			}
 		},
-		fail: func(err error) { c.reply(r, Done, fmt.Errorf("register %s: %w", a.rec.App.Key(), err)) },
+		fail: func(err error) { c.reply(r, Done, err) },
 	})
 }
 
@@ -151,6 +164,9 @@ func (c *Core) checkBrought(ev Register) error {
 		}
 		if err := c.checkKnown(ev, tok, b); err != nil {
 			return err
+		}
+		if b.foreign() && b.Identity != nil && c.clocks.boot(b.Authority, b.Identity.Max) <= c.now.Boot {
+			return plugins.Refused(CodeTokenEnded, fmt.Errorf("%s: its max date was %s", tok, b.Identity.Max.UTC().Format(time.RFC3339)))
 		}
 	}
 	return nil

@@ -82,7 +82,7 @@ func (c *Core) extend(t *token, expires time.Time) error {
 	stood := !r.Expires.IsZero() && !expires.After(r.Expires) && c.now.Boot-t.renewedAt > remains/20
 	t.fixed = atMax || (stood && c.obtainable(t))
 	r.Expires = expires
-	r.Skew = c.clocks.skew(r.Authority)
+	r.Skew = c.clocks.skew(r.Authority, c.now)
 	return nil
 }
 
@@ -132,6 +132,10 @@ func (c *Core) settleContest(winner *token) {
 // renewalFailed goes by the kind of the error. No kind drops the token.
 func (c *Core) renewalFailed(t *token, err error) {
 	kind := plugins.KindOf(err)
+	if kind == plugins.KindReplace && c.candidate(t) {
+		c.unknownYet(t, err)
+		return
+	}
 	switch kind {
 	case plugins.KindReplace, plugins.KindDenied:
 		if wait, believed := c.believe(&t.doubt, kind, err, c.remains(t)); !believed {
@@ -180,12 +184,13 @@ func (c *Core) believe(d *doubt, kind plugins.Kind, err error, remains time.Dura
 // tryAgain plans the next renewal after a failure that may pass.
 func (c *Core) tryAgain(t *token, state appregistry.State, err error) {
 	t.failures++
-	wait := c.policyOf(t).RetryAfter(t.failures, c.remains(t), c.random)
-	if e, ok := errors.AsType[*plugins.Error](err); ok {
-		wait = max(wait, min(e.RetryAfter, max(leastWait, c.remains(t)/3)))
-	}
-	c.retryRenew(t, state, err.Error(), err, wait)
+	c.retryRenew(t, state, err.Error(), err, c.retryWait(t, err))
 	c.afterFirstTry(t, err)
+}
+
+func (c *Core) retryWait(t *token, err error) time.Duration {
+	remains := c.remains(t)
+	return heed(c.policyOf(t).RetryAfter(t.failures, remains, c.random), remains, err)
 }
 
 // afterFirstTry lets go on what waited for a first answer that is not a denial.
@@ -209,14 +214,23 @@ func (c *Core) retryRenew(t *token, state appregistry.State, reason string, err 
 	c.emit(n)
 }
 
-// dead: the service will never extend this token again.
-func (c *Core) dead(t *token, err error) {
-	if c.candidate(t) {
-		s := c.supplyFor(c.entry(t).Supply)
-		c.forget(t)
-		c.supplyFailed(s, err)
+// unknownYet: the service does not know a token that it has just given out, as
+// one may that failed over in between. It is asked on for a while; then the
+// token is let go and another one obtained.
+func (c *Core) unknownYet(t *token, err error) {
+	t.failures++
+	s := c.supplyFor(c.entry(t).Supply)
+	if t.failures < patience {
+		c.retryRenew(t, appregistry.Suspect, err.Error(), err, c.retryWait(t, err))
+		c.openSupplyGates(s, err)
 		return
 	}
+	c.letGo(t)
+	c.supplyFailed(s, err)
+}
+
+// dead: the service will never extend this token again.
+func (c *Core) dead(t *token, err error) {
 	if c.obtainable(t) {
 		t.fixed, t.renewAt = true, never
 		c.judgeEnd(t)

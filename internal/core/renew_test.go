@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -201,6 +202,67 @@ func TestB91_StepsOfTheWallClockMoveNothing(t *testing.T) {
 	}
 	if total > 45 {
 		t.Errorf("%d renewals in 20 days", total)
+	}
+}
+
+// Our wall clock was wrong for a while and set right, before a restart or with
+// it: what was learnt of the service's clock meanwhile lets no token die.
+func TestP11_WallClockSetRightBeforeARestart(t *testing.T) {
+	for _, wrong := range []time.Duration{20 * time.Hour, -20 * time.Hour, 10 * 365 * day} {
+		for _, between := range []time.Duration{0, time.Hour} {
+			w := newWorld(t, day, 7*day)
+			right := w.wall
+			w.svc.now = func() time.Time { return right.Add(w.boot) }
+			w.wall = right.Add(wrong)
+			w.crash()
+			w.mustDone(w.register(registration{app: app("a"), plan: plan(ns1)}))
+			w.run(10 * time.Hour)
+			w.wall = right
+			w.run(between)
+			w.crash()
+			for range 8 * 24 {
+				w.run(time.Hour)
+				if !w.valid("a", "ns1") {
+					t.Fatalf("wrong by %v, restart %v after it was set right: dead at %v", wrong, between, w.boot)
+				}
+			}
+		}
+	}
+}
+
+// A service gives the same token to all who ask: the issue date of one that we
+// have says nothing of the service's clock now.
+func TestP11_OldTokenGivenAgainDoesNotTurnTheClockBack(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	tok := w.svc.issue("alice")
+	give := func() bool {
+		for i, a := range w.out {
+			if act, ok := a.(core.Obtain); ok {
+				w.out = slices.Delete(w.out, i, i+1)
+				l := w.svc.tokens[string(tok.Identifier)]
+				w.step(core.Obtained{Job: act.Job, Grants: []core.Grant{{Grant: plugins.Grant{Alias: "ns1", Token: tok.Clone(),
+					Expires: l.expires, Max: l.max}, Identity: w.svc.identity(tok)}}})
+				return true
+			}
+		}
+		return false
+	}
+	register := func(id string) {
+		w.step(w.event(registration{app: app(id), plan: plan(ns1)}))
+		for len(w.out) > 0 {
+			if !give() {
+				w.answer(0)
+			}
+		}
+	}
+	register("a")
+	w.run(12 * time.Hour)
+	register("b")
+	for range 4 * 24 {
+		w.run(time.Hour)
+		if !w.valid("a", "ns1") {
+			t.Fatalf("dead at %v", w.boot)
+		}
 	}
 }
 

@@ -50,7 +50,7 @@ func (c *Core) tokenOf(s *supply, g Grant, key, name [32]byte) *appregistry.Toke
 		Fingerprint: g.Token.Fingerprint(), Key: key, Name: name, State: appregistry.New,
 		Proof: appregistry.ProofObtained, ProvedAt: c.clocks.date(s.key.Authority, c.now.Boot),
 		Obtained: true, Owner: s.key.User, Ours: true, Issued: issued(g), Expires: g.Expires, Max: g.Max,
-		Skew: c.clocks.skew(s.key.Authority),
+		Skew: c.clocks.skew(s.key.Authority, c.now),
 	}
 	if g.Identity != nil {
 		rec.Ours = g.Identity.Ours

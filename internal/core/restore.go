@@ -18,6 +18,8 @@ type header struct {
 	V        int    `json:"v"`
 	Epoch    uint32 `json:"epoch"`
 	Instance string `json:"instance"`
+	// Session is the seed of the session that wrote it: no two headers are equal.
+	Session uint64 `json:"session"`
 }
 
 // Load takes one record of the store, in the store's order, before Start. The
@@ -44,11 +46,14 @@ func (c *Core) start() {
 	}
 	elsewhere := c.commit.header != nil && h.Instance != c.cfg.Instance
 	c.epoch = h.Epoch + 1
-	next, err := json.Marshal(header{V: appregistry.RecordVersion, Epoch: c.epoch, Instance: c.cfg.Instance})
+	next, err := json.Marshal(header{V: appregistry.RecordVersion, Epoch: c.epoch, Instance: c.cfg.Instance, Session: c.cfg.Seed})
 	if err != nil {
 		panic("core: " + err.Error()) // numbers and a string
 	}
 	c.commit.next = next
+	if c.reg.CancelsPaused() {
+		c.emit(Notify{What: CancelsPaused, Op: "cancel"})
+	}
 	c.restoreTokens(elsewhere)
 	for _, seq := range c.reg.AppSeqs() {
 		a := c.addApp(c.reg.App(seq))
@@ -66,9 +71,7 @@ func (c *Core) start() {
 func (c *Core) restoreTokens(elsewhere bool) {
 	for _, id := range c.reg.TokenIDs() {
 		rec := c.reg.Token(id)
-		if rec.Skew != 0 {
-			c.clocks.measured[rec.Authority] = c.clocks.wall.Add(rec.Skew)
-		}
+		c.clocks.restore(rec.Authority, rec.Skew)
 		if elsewhere && rec.Proof != appregistry.ProofNone {
 			rec.Proof = appregistry.ProofNone
 			c.reg.PutToken(rec)
@@ -145,5 +148,5 @@ func (c *Core) resumeApp(a *app) {
 	if a.rec.Ready && a.rec.Replaces == 0 {
 		a.open = 1 // it has had its first set
 	}
-	c.pass(a.rec.Seq, appregistry.Authority{}, nil)
+	c.pass(a.rec.Seq, appregistry.Authority{}, nil, false)
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/internal/clock"
 )
 
 // Deadlines are boot times. A date of a service becomes one through what we know
@@ -61,7 +62,17 @@ func (k *clocks) issuedBefore(a appregistry.Authority, issued time.Time, now tim
 	}
 }
 
-// skew is how far the authority's clock is ahead of our wall clock at the start.
-func (k *clocks) skew(a appregistry.Authority) time.Duration {
-	return k.origin(a).Sub(k.wall)
+// skew is how far the authority's clock is ahead of our wall clock now, to be
+// kept for the next session.
+func (k *clocks) skew(a appregistry.Authority, now clock.Instant) time.Duration {
+	return k.date(a, now.Boot).Sub(now.Wall)
+}
+
+// restore takes a skew of an earlier session for the present one. Our wall clock
+// may have been set since, then or now, so only a skew that leaves tokens less
+// to live is believed: a wrong one makes us early, never late.
+func (k *clocks) restore(a appregistry.Authority, skew time.Duration) {
+	if skew > 0 {
+		k.measured[a] = k.wall.Add(min(skew, farthest))
+	}
 }

@@ -227,11 +227,21 @@ func TestT56_CancelStormIsPaused(t *testing.T) {
 	if len(w.svc.cancels) != 3 || len(w.noted(core.CancelsPaused)) != 1 {
 		t.Fatalf("%d cancels, %d alarms; want 3 and 1", len(w.svc.cancels), len(w.noted(core.CancelsPaused)))
 	}
+	w.crash() // which lets nothing through, and says again that it waits
+	w.run(time.Hour)
+	if len(w.svc.cancels) != 3 || len(w.noted(core.CancelsPaused)) != 2 {
+		t.Fatalf("after a restart %d cancels, %d alarms; want 3 and 2", len(w.svc.cancels), len(w.noted(core.CancelsPaused)))
+	}
 	r := w.ask()
 	w.step(core.ResumeCancels{Request: r, Caller: operator})
 	w.run(time.Minute)
 	w.mustDone(r)
 	if len(w.svc.cancels) != 5 {
 		t.Errorf("%d cancels after resuming, want 5", len(w.svc.cancels))
+	}
+	w.crash()
+	w.run(time.Minute)
+	if n := len(w.noted(core.CancelsPaused)); n != 2 {
+		t.Errorf("%d alarms: paused again by a restart", n)
 	}
 }

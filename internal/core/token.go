@@ -42,6 +42,8 @@ func (t *token) next() time.Duration {
 	switch {
 	case ended(t.rec.State):
 		return t.endAt
+	case leaving(t.rec.State) && t.job != 0:
+		return never // whatever is due waits for the answer
 	case leaving(t.rec.State):
 		return min(t.cancelAt, t.endAt)
 	}
@@ -82,7 +84,7 @@ func (c *Core) tokenDue(t *token) {
 			c.forget(t)
 		}
 	case leaving(t.rec.State):
-		if now >= t.endAt && t.job == 0 {
+		if now >= t.endAt {
 			c.giveUp(t)
 		} else if now >= t.cancelAt {
 			c.sendCancel(t)
@@ -126,7 +128,7 @@ func (c *Core) current(t *token) bool {
 // taken its place there yet. Numbers grow, so a retiring token's is lower.
 func (c *Core) candidate(t *token) bool {
 	e := c.entry(t)
-	return e != nil && t.rec.Obtained && e.Current < t.rec.ID
+	return e != nil && t.rec.Obtained && e.Current < t.rec.ID && !leaving(t.rec.State) && !ended(t.rec.State)
 }
 
 // obtainable reports whether a successor can be got, and somebody wants it.

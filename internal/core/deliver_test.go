@@ -1,0 +1,117 @@
+package core_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/internal/core"
+)
+
+func targets(dirs ...string) (list []appregistry.Target) {
+	for _, dir := range dirs {
+		list = append(list, appregistry.Target{Dir: dir})
+	}
+	return list
+}
+
+// One target fails at once, the other after its time-out, over and over: the
+// pause between tries grows all the same.
+func TestP8_HangingTargetDoesNotHurryTheOther(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	a := app("x")
+	a.StageTo = targets("/fails", "/hangs")
+	tries := 0
+	w.stageErr = func(appregistry.Set) error { tries++; return errDown }
+	w.step(w.event(registration{app: a, plan: plan(ns1)}))
+	for end := w.boot + time.Hour; w.boot < end; {
+		switch s, hangs := hanging(w); {
+		case len(w.out) > 0 && !hangs:
+			w.answer(0)
+		case hangs && s.Set.Target.Dir == "/fails":
+			w.answer(0)
+		case hangs:
+			for until := w.boot + 30*time.Second; w.boot < until; w.boot += time.Second {
+				w.step(core.Tick{})
+			}
+			w.answer(0)
+		default:
+			w.boot += time.Second
+			w.step(core.Tick{})
+		}
+	}
+	if tries < 10 || tries > 50 {
+		t.Errorf("%d stagings in an hour, want what doubling to 5 minutes makes", tries)
+	}
+	for _, n := range w.noted(core.TryFailed) {
+		if n.Target.Dir == "" || n.Next.IsZero() {
+			t.Fatalf("told %+v, want the target and the next try", n)
+		}
+	}
+}
+
+// hanging is the staging that is the next call to be answered, if it is one.
+func hanging(w *world) (core.Stage, bool) {
+	if len(w.out) == 0 {
+		return core.Stage{}, false
+	}
+	s, ok := w.out[0].(core.Stage)
+	return s, ok
+}
+
+func TestDeliver_TargetNamedTwiceGetsTheSetOnce(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	a := app("x")
+	a.StageTo = targets("/a", "/a")
+	w.mustDone(w.register(registration{app: a, plan: plan(ns1)}))
+	if n := len(w.targets["/a"].all); n != 1 {
+		t.Errorf("%d sets, want 1", n)
+	}
+}
+
+// Its old file was written but not reported when another registration took over,
+// whose own staging fails: what the file has is not cancelled.
+func TestP4_TakeOverKeepsWhatAnUnreportedStagingWrote(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	w.step(w.event(registration{app: app("a"), plan: plan(ns1)}))
+	for {
+		if _, staging := hanging(w); staging {
+			break
+		}
+		w.answer(0)
+	}
+	s, _ := hanging(w)
+	if _, err := w.write(s.Set); err != nil {
+		t.Fatal(err)
+	}
+	w.out = w.out[1:]
+	w.stageErr = func(appregistry.Set) error { return errDown }
+	w.step(w.event(registration{app: app("a"), bring: bring(w.svc.issue("alice"))}))
+	w.run(time.Hour)
+	if !w.valid("a", "ns1") {
+		t.Errorf("the file has %s, cancels %v", w.held("a", "ns1"), w.svc.cancels)
+	}
+}
+
+// Two targets, of which one stays behind and then the other, too: nothing that
+// either file has is cancelled.
+func TestP4_TargetsThatStayBehindKeepTheirTokens(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	w.stageErr = func(s appregistry.Set) error {
+		if s.Target.Dir == "/b" && w.boot > time.Hour || s.Target.Dir == "/a" && w.boot > 9*day {
+			return errDown
+		}
+		return nil
+	}
+	a := app("x")
+	a.StageTo = targets("/a", "/b")
+	w.mustDone(w.register(registration{app: a, plan: plan(ns1)}))
+	for range 24 * 14 {
+		w.run(time.Hour)
+		for dir, tg := range w.targets {
+			if id := string(tg.creds.Tokens["ns1"].Identifier); w.svc.tokens[id].cancelled {
+				t.Fatalf("at %v: %s has %s, which was cancelled", w.boot, dir, id)
+			}
+		}
+	}
+}
