@@ -19,11 +19,13 @@ var (
 	nameIDs  = regexp.MustCompile(`^(?:Test|Fuzz)((?:[A-Z]+[0-9]+_)+)`)
 	oneID    = regexp.MustCompile(`^[A-Z]+-?[A-Z]*[0-9]+$`)
 	showLine = regexp.MustCompile(`(?m)\bShows: (.*?)\.?$`)
+	remark   = regexp.MustCompile(`\([^()]*\)`)
 )
 
 // Scan reads every test file below root and returns, by id without dash, the
 // names of the tests that show it: those with the id in their name, or in a
-// "Shows: Y1, T-01." line of their comment.
+// "Shows: Y1 (one case), T-01." line of their comment. Prose may follow such a
+// list; an id behind it is an error, since it would be counted for nothing.
 func Scan(root string) (map[string][]string, error) {
 	shown := map[string][]string{}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -83,16 +85,36 @@ func testIDs(f *ast.FuncDecl) ([]string, error) {
 	}
 	// A Shows: list may run over several lines; comment text is joined first.
 	for _, m := range showLine.FindAllStringSubmatch(joinShows(f.Doc.Text()), -1) {
-		listed := len(ids)
-		for word := range strings.FieldsFuncSeq(m[1], func(r rune) bool { return r == ',' || r == ' ' || r == '.' }) {
-			if !oneID.MatchString(word) {
-				break // prose may follow the list
-			}
+		listed, err := listedIDs(m[1])
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, listed...)
+	}
+	return ids, nil
+}
+
+// listedIDs reads what stands behind "Shows:". A remark in parentheses narrows
+// the id before it and is no claim itself.
+func listedIDs(list string) ([]string, error) {
+	text := remark.ReplaceAllString(list, " ")
+	if strings.ContainsAny(text, "()") {
+		return nil, fmt.Errorf("its Shows: line has a parenthesis without its other half: %q", list)
+	}
+	var ids []string
+	prose := false
+	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return strings.ContainsRune(", .;:", r) }) {
+		switch {
+		case !oneID.MatchString(word):
+			prose = true
+		case prose:
+			return nil, fmt.Errorf("its Shows: line names %s after prose: %q", word, list)
+		default:
 			ids = append(ids, Normal(word))
 		}
-		if len(ids) == listed {
-			return nil, fmt.Errorf("its Shows: line names no id: %q", m[1])
-		}
+	}
+	if len(ids) == 0 {
+		return nil, fmt.Errorf("its Shows: line names no id: %q", list)
 	}
 	return ids, nil
 }
