@@ -38,8 +38,8 @@ func (c *Core) letGo(t *token) {
 	}
 	err := c.reg.MayCancel(t.rec.ID)
 	switch {
-	case t.endAt <= c.now.Boot:
-		c.forget(t)
+	case c.lastEnd(t) <= c.now.Boot:
+		c.forget(t) // dead, so a cancel could only be a mistake
 	case err == nil:
 		c.intend(t)
 	case t.rec.Keep:

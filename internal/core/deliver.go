@@ -159,13 +159,13 @@ func (c *Core) setRemains(ids []appregistry.TokenID) time.Duration {
 // stage begins a generation, or goes on with the one that failed where nothing
 // is newer.
 func (c *Core) stage(a *app) {
+	if a.round != nil && len(a.round.out) > 0 {
+		a.changed = true
+		return
+	}
+	a.changed = false
 	made := c.assemble(a.rec)
 	if r := a.round; r != nil {
-		if len(r.out) > 0 {
-			a.changed = true
-			return
-		}
-		a.changed = false
 		if !a.force && string(made.digest) == string(r.made.digest) {
 			c.sendStages(a, r)
 			return
@@ -188,7 +188,7 @@ func (c *Core) stage(a *app) {
 		c.stageFailed(a, stageFailure{err: plugins.Denied(errors.New("the last generation number is used up"))})
 		return
 	}
-	a.force, a.changed = false, false
+	a.force = false
 	a.rec.Generation++
 	// From now on some target may have these, whatever becomes of the round.
 	a.rec.Offered = union(a.rec.Offered, made.tokens)

@@ -183,3 +183,16 @@ func TestP4_HalfStagedTokenIsNotCancelled(t *testing.T) {
 		t.Errorf("cancels %v: %s is nowhere any more", w.svc.cancels, held)
 	}
 }
+
+// A token that its service renews at the very moment of its max date, for the
+// last time, is dead when it is let go: no cancel is sent for it.
+func TestP3_DeadTokenIsNotCancelled(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	tok := w.svc.issue("alice")
+	w.run(7*day)
+	w.mustDone(w.register(registration{app: ending("a", appregistry.CancelAll), bring: bring(tok)}))
+	w.run(time.Hour)
+	if w.held("a", "ns1") == string(tok.Identifier) || len(w.svc.cancels) != 0 {
+		t.Errorf("held %s, cancels %v: want a successor, and no cancel of what is dead", w.held("a", "ns1"), w.svc.cancels)
+	}
+}
