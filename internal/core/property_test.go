@@ -159,6 +159,7 @@ func TestP3_HoldsUnderAnyOrderFaultAndCrash(t *testing.T) {
 		forged.Password = plugins.Secret("made up")
 		tokens = append(tokens, forged)
 		faulty := 0
+		var late []core.Obtained
 		w.svc.fault = func(string, string) error {
 			if faulty > 0 {
 				faulty--
@@ -188,8 +189,28 @@ func TestP3_HoldsUnderAnyOrderFaultAndCrash(t *testing.T) {
 				w.answer(rapid.IntRange(0, len(w.out)-1).Draw(t, "which"))
 				j.sync()
 			},
+			"obtain late": func(t *rapid.T) {
+				at := slices.IndexFunc(w.out, func(a core.Action) bool { _, ok := a.(core.Obtain); return ok })
+				if at < 0 {
+					t.Skip("no obtain is out")
+				}
+				act := w.out[at].(core.Obtain)
+				w.out = slices.Delete(w.out, at, at+1)
+				grants, err := w.svc.obtain(act.Request)
+				late = append(late, core.Obtained{Job: act.Job, Grants: grants, Err: err})
+				w.step(core.Obtained{Job: act.Job, Err: errDown, Unfinished: true})
+			},
+			"late answer": func(t *rapid.T) {
+				if len(late) == 0 {
+					t.Skip("nothing is late")
+				}
+				w.step(late[0])
+				late = late[1:]
+				j.sync()
+			},
 			"crash": func(t *rapid.T) {
 				w.crash()
+				late = nil
 				for id := range j.acked {
 					if _, err := w.core.Current(appregistry.AppKey{Owner: "alice", ID: id}); err != nil && j.live[id].app.ID != "" {
 						t.Fatalf("P1: acknowledged %s is gone after a crash", id)

@@ -189,7 +189,7 @@ func TestP4_HalfStagedTokenIsNotCancelled(t *testing.T) {
 func TestP3_DeadTokenIsNotCancelled(t *testing.T) {
 	w := newWorld(t, day, 7*day)
 	tok := w.svc.issue("alice")
-	w.run(7*day)
+	w.run(7 * day)
 	w.mustDone(w.register(registration{app: ending("a", appregistry.CancelAll), bring: bring(tok)}))
 	w.run(time.Hour)
 	if w.held("a", "ns1") == string(tok.Identifier) || len(w.svc.cancels) != 0 {
