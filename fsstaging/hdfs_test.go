@@ -183,7 +183,6 @@ func silent(t *testing.T) (addr string) {
 
 // TestB100_SilentNameNode: whoever waits for one ends with its context, with
 // Close, and leaves room for the next; nothing stays behind.
-// Shows: F41.
 func TestB100_SilentNameNode(t *testing.T) {
 	ignore := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, ignore) }) // after all else is closed

@@ -79,7 +79,6 @@ var foreign = []string{
 }
 
 // TestS26_ForeignNames shows that nothing but the grammar is taken, in any form.
-// Shows: F45, B106.
 func TestS26_ForeignNames(t *testing.T) {
 	for _, name := range foreign {
 		if n, ok := fsstaging.ParseName("", name); ok {

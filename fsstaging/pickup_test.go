@@ -128,7 +128,6 @@ func TestS26_PickupIgnoresForeignNames(t *testing.T) {
 
 // TestF42_CorruptFilesArePassedOver: bit flips, truncation, zero length, a file
 // that is not a token file, of the newest epoch or not.
-// Shows: S36, B107.
 func TestF42_CorruptFilesArePassedOver(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -218,7 +217,7 @@ func TestF43_UnsafeFilesAreRefused(t *testing.T) {
 
 // TestF41_UnreachableIsWaitedFor: no directory, no file, no connection; at the
 // start and after a set was returned.
-// Shows: S30, S31, S35, B100, C-S35.
+// Shows: S30, S31, S35.
 func TestF41_UnreachableIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := stagetest.NewMemory()
@@ -248,7 +247,7 @@ func TestF41_UnreachableIsWaitedFor(t *testing.T) {
 }
 
 // TestCS35_PausesFollowWhatIsDue measures the pauses between listings.
-// Shows: S28, S29, S30, F44.
+// Shows: S28, S29, S30.
 func TestCS35_PausesFollowWhatIsDue(t *testing.T) {
 	tests := []struct {
 		name       string

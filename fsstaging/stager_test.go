@@ -84,7 +84,7 @@ func wantBehind(t *testing.T, err error, want appregistry.Behind) {
 
 // TestS34_NumbersSortAsNumbers stages across a new digit: the file of Hadoop's
 // own format, its private mode, its owner, the last five kept.
-// Shows: S14, S19, S22, S38.
+// Shows: S14, S22.
 func TestS34_NumbersSortAsNumbers(t *testing.T) {
 	m := stagetest.NewMemory()
 	s := fsstaging.NewStager(m)
@@ -249,7 +249,7 @@ func TestB103_RenameWithoutAnswer(t *testing.T) {
 }
 
 // TestS22_WideModesAreRefused before the first byte, by name.
-// Shows: F43, T-30, B109.
+// Shows: F43, T-30.
 func TestS22_WideModesAreRefused(t *testing.T) {
 	tests := []struct {
 		name string

@@ -77,7 +77,7 @@ func TestN1_IssueSetsTheNameNodesDates(t *testing.T) {
 	}
 }
 
-// Shows: N5, B28.
+// Shows: N5.
 func TestN4_TokenLoginGetsNoToken(t *testing.T) {
 	m := newManager()
 	if _, err := m.Issue(t0, byToken, "renewer"); classOf(err) != javaIO {
@@ -129,7 +129,7 @@ func TestCH53_RenewChecksInTheOriginalOrder(t *testing.T) {
 	}
 }
 
-// Shows: C-H04, C-H07, B23.
+// Shows: C-H04.
 func TestN13_RenewalEndsAtTheMaxDate(t *testing.T) {
 	m := newManager()
 	token := issue(t, m, t0, "renewer")
@@ -179,7 +179,7 @@ func TestN16_ExpiredIsRevivedUntilTheScan(t *testing.T) {
 	}
 }
 
-// Shows: N17, N18, C-H06, C-H17, T-01.
+// Shows: N17, N18, C-H17.
 func TestCH54_CancelDoesNotLookAtThePassword(t *testing.T) {
 	stranger := hadooptest.Caller{Principal: "mallory@REALM", Effective: "mallory@REALM"}
 	m := newManager()

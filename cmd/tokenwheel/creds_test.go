@@ -16,8 +16,7 @@ import (
 	"github.com/tokenwheel/tokenwheel/plugins"
 )
 
-// Shows: W12, C-H44.
-func TestW12_CredsRoundTrip(t *testing.T) {
+func TestCreds_RoundTrip(t *testing.T) {
 	for _, format := range []string{"java", "protobuf"} {
 		t.Run(format, func(t *testing.T) {
 			s := newSite(t, hadooptest.Config{Lifetimes: hadooptest.Lifetimes{RenewInterval: time.Hour, MaxLifetime: 2 * time.Hour}})

@@ -87,7 +87,7 @@ func fromJSON[T any](t *testing.T, text string) (v T) {
 	return v
 }
 
-// Shows: P7, T-20, T-22, B158, C-H38.
+// Shows: P7, T-20.
 func TestDaemon_AppsLiveAndDie(t *testing.T) {
 	s := newSite(t, hadooptest.Config{Lifetimes: hadooptest.Lifetimes{RenewInterval: time.Hour, MaxLifetime: 24 * time.Hour}})
 	config, staged, brought := s.config(t, "log: {level: debug}\n"), s.file("staged"), s.file("brought")

@@ -27,7 +27,7 @@ func stage(t *testing.T, dir string, n uint32, password string) {
 	}
 }
 
-// Shows: S24, P7.
+// Shows: P7.
 func TestFetch_WritesTheNewestSetPrivately(t *testing.T) {
 	t.Setenv("HADOOP_TOKEN_FILE_LOCATION", "")
 	dir, out := t.TempDir()+"/staged", t.TempDir()+"/tokens"

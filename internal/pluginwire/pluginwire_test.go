@@ -157,7 +157,6 @@ func TestMissingAbilityIsUnsupported(t *testing.T) {
 
 // TestB54_DatesAreKeptOrSuspect: an unset time stays unset, a date that the wire
 // cannot write is suspect.
-// Shows: U10.
 func TestB54_DatesAreKeptOrSuspect(t *testing.T) {
 	tests := []struct {
 		name string

@@ -46,7 +46,7 @@ func provider(t *testing.T, cluster *hadooptest.Cluster) *hdfs.Provider {
 
 // The real tier runs the same suite on a real NameNode.
 //
-// Shows: N1, N3, N6, N9, N13, N18, N32, Y24, Y32, C-H03, C-H04, C-H20, C-H31, B14, B27, T-07, T-08, P12.
+// Shows: N1, N3, N6, N9, N13, N18, N32, Y24, C-H03, C-H04, C-H06, C-H20, C-H31, T-07, T-08, P12.
 func TestOnTheKit(t *testing.T) {
 	lifetimes := hadooptest.Lifetimes{RenewInterval: time.Minute, MaxLifetime: time.Hour}
 	hdfstest.Run(t, func(t *testing.T, protection string) hdfstest.Cluster {

@@ -19,7 +19,7 @@ import (
 
 // TestU8_EachBadStartHasItsOwnMessage starts programs that no host should speak
 // to. Nothing of any of them is left.
-// Shows: T-44, T-47, B47.
+// Shows: T-44, B47.
 func TestU8_EachBadStartHasItsOwnMessage(t *testing.T) {
 	left := socketFolders(t)
 	tests := []struct {

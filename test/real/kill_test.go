@@ -19,7 +19,7 @@ import (
 // The daemon is killed again and again after it has acknowledged something, a little later each time, while it obtains,
 // stages and cancels. One application changes each time; some leave.
 //
-// Shows: S15, B12.
+// Shows: S15.
 func TestP1_KilledDaemonLosesNothingAcknowledged(t *testing.T) {
 	const rounds = 10
 	ctx := within(t, 3*time.Minute)

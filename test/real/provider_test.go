@@ -42,7 +42,7 @@ func first(principal string) string {
 
 // The suite that the in-process kit passes, on a real KDC and NameNode.
 //
-// Shows: N1, N3, N6, N9, N13, N18, N32, Y24, Y32, C-H03, C-H04, C-H20, C-H31, B14, B27, T-07, T-08, P12.
+// Shows: N1, N3, N6, N9, N13, N18, N32, Y24, C-H03, C-H04, C-H06, C-H20, C-H31, T-07, T-08, P12.
 func TestTheProviderOnTheRealNameNode(t *testing.T) {
 	hdfstest.Run(t, func(t *testing.T, protection string) hdfstest.Cluster {
 		return hdfstest.Cluster{
