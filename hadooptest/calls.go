@@ -39,7 +39,7 @@ func (s *session) dispatch(body []byte, fault Fault, protected bool) (proto.Mess
 	var method pb.RequestHeaderProto
 	rest, err := delimited(body, &method)
 	if err != nil {
-		return nil, pb.RpcResponseHeaderProto_ERROR_RPC_SERVER, javaError(classRPCServer, "invalid request header")
+		return nil, pb.RpcResponseHeaderProto_ERROR_RPC_SERVER, javaError(ClassRPCServer, "invalid request header")
 	}
 	if p := method.GetDeclaringClassProtocolName(); p != clientProtocol {
 		return nil, pb.RpcResponseHeaderProto_ERROR_NO_SUCH_PROTOCOL, javaError("org.apache.hadoop.ipc.RpcNoSuchProtocolException", "Unknown protocol: %s", p)
@@ -51,7 +51,7 @@ func (s *session) dispatch(body []byte, fault Fault, protected bool) (proto.Mess
 		"cancelDelegationToken": s.cancel,
 	}[method.GetMethodName()]
 	if !ok {
-		return nil, pb.RpcResponseHeaderProto_ERROR_NO_SUCH_METHOD, javaError(classNoMethod, "Unknown method %s called on %s protocol.", method.GetMethodName(), clientProtocol)
+		return nil, pb.RpcResponseHeaderProto_ERROR_NO_SUCH_METHOD, javaError(ClassNoMethod, "Unknown method %s called on %s protocol.", method.GetMethodName(), clientProtocol)
 	}
 	reply, err := handle(rest, fault, protected)
 	return reply, pb.RpcResponseHeaderProto_ERROR_APPLICATION, err
@@ -64,7 +64,7 @@ func (s *session) admit(op Op, fault Fault) error {
 		return standbyError()
 	}
 	if fault.SafeMode {
-		return javaError(classSafeMode, "Cannot %s delegation token. Name node is in safe mode.", op)
+		return javaError(ClassSafeMode, "Cannot %s delegation token. Name node is in safe mode.", op)
 	}
 	if fault.Refuse != nil {
 		return fault.Refuse(op, s.caller)
@@ -90,7 +90,7 @@ func (s *session) issue(body []byte, fault Fault, protected bool) (reply proto.M
 	defer func() { s.record(OpIssue, token, expires, protected, err) }()
 	var req pb.GetDelegationTokenRequestProto
 	if _, err := delimited(body, &req); err != nil {
-		return nil, javaError(classRPCServer, "invalid request")
+		return nil, javaError(ClassRPCServer, "invalid request")
 	}
 	if err := s.admit(OpIssue, fault); err != nil {
 		return nil, err
@@ -110,7 +110,7 @@ func (s *session) renew(body []byte, fault Fault, protected bool) (reply proto.M
 	var expires time.Time
 	defer func() { s.record(OpRenew, tokenOf(req.GetToken().GetIdentifier()), expires, protected, err) }()
 	if _, err := delimited(body, &req); err != nil {
-		return nil, javaError(classRPCServer, "invalid request")
+		return nil, javaError(ClassRPCServer, "invalid request")
 	}
 	if err := s.admit(OpRenew, fault); err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func (s *session) cancel(body []byte, fault Fault, protected bool) (reply proto.
 	var req pb.CancelDelegationTokenRequestProto
 	defer func() { s.record(OpCancel, tokenOf(req.GetToken().GetIdentifier()), time.Time{}, protected, err) }()
 	if _, err := delimited(body, &req); err != nil {
-		return nil, javaError(classRPCServer, "invalid request")
+		return nil, javaError(ClassRPCServer, "invalid request")
 	}
 	if err := s.admit(OpCancel, fault); err != nil {
 		return nil, err

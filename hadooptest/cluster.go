@@ -11,10 +11,10 @@ package hadooptest
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/internal/clock"
@@ -74,14 +74,18 @@ func (k *KDC) Logins() int { return k.kdc.Count("AS") }
 // ServiceTickets is how many tickets for services it gave.
 func (k *KDC) ServiceTickets() int { return k.kdc.Count("TGS") }
 
-// NewCluster starts a cluster that ends with the test. At most one Config may be
-// given.
-func NewCluster(t testing.TB, config ...Config) *Cluster {
+// TB is what [NewCluster] needs of a test; a *testing.T, *testing.B or *testing.F
+// has it. Programs that use [Start] so link no testing package.
+type TB interface {
+	Helper()
+	Fatal(args ...any)
+	Error(args ...any)
+	Cleanup(f func())
+}
+
+// NewCluster starts a cluster that ends with the test.
+func NewCluster(t TB, cfg Config) *Cluster {
 	t.Helper()
-	var cfg Config
-	if len(config) > 0 {
-		cfg = config[0]
-	}
 	c, err := Start(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -118,10 +122,11 @@ func Start(cfg Config) (_ *Cluster, err error) {
 		}
 		c.ownsDir = true
 	}
-	if err := c.startKDC(cfg); err != nil {
+	source := clock.Func(func() clock.Instant { return clock.Instant{Wall: cfg.Now()} })
+	if err := c.startKDC(cfg, source); err != nil {
 		return nil, fmt.Errorf("start the KDC: %w", err)
 	}
-	if err := c.startNameNode(cfg, offer); err != nil {
+	if err := c.startNameNode(cfg, source, offer); err != nil {
 		return nil, fmt.Errorf("start the NameNode: %w", err)
 	}
 	if err := c.writeConfig(cfg); err != nil {
@@ -130,11 +135,7 @@ func Start(cfg Config) (_ *Cluster, err error) {
 	return c, nil
 }
 
-func (c *Cluster) startKDC(cfg Config) (err error) {
-	source := clock.System()
-	if cfg.Now != nil {
-		source = clock.Func(func() clock.Instant { return clock.Instant{Wall: cfg.Now()} })
-	}
+func (c *Cluster) startKDC(cfg Config, source clock.Source) (err error) {
 	if c.kdc, err = minikdc.New(minikdc.Config{Realm: cfg.Realm, Clock: source, TicketLifetime: cfg.TicketLifetime}); err != nil {
 		return err
 	}
@@ -152,7 +153,7 @@ func (c *Cluster) startKDC(cfg Config) (err error) {
 // address, since loopback has no better name.
 const nnService = "nn/127.0.0.1"
 
-func (c *Cluster) startNameNode(cfg Config, offer []sasl.QOP) error {
+func (c *Cluster) startNameNode(cfg Config, source clock.Source, offer []sasl.QOP) error {
 	raw, err := c.kdc.Keytab(c.qualify(nnService))
 	if err != nil {
 		return err
@@ -161,7 +162,7 @@ func (c *Cluster) startNameNode(cfg Config, offer []sasl.QOP) error {
 	if err != nil {
 		return err
 	}
-	service := krb.NewService(krb.ServiceOptions{Keytab: keys, Clock: clock.Func(func() clock.Instant { return clock.Instant{Wall: cfg.Now()} })})
+	service := krb.NewService(krb.ServiceOptions{Keytab: keys, Clock: source})
 	c.NameNode = &NameNode{
 		Secrets: NewSecretManager(cfg.Lifetimes), Journal: &Journal{},
 		principal: c.qualify(nnService), offer: offer, proxyUsers: cfg.ProxyUsers,
@@ -183,7 +184,8 @@ func (c *Cluster) qualify(principal string) string {
 	return principal + "@" + c.Realm
 }
 
-// Keytab writes a keytab with the keys of principals and returns its path.
+// Keytab writes a keytab with the keys of principals and returns its path, which
+// is the same for the same principals.
 func (c *Cluster) Keytab(principals ...string) (string, error) {
 	full := make([]string, len(principals))
 	for i, p := range principals {
@@ -193,7 +195,8 @@ func (c *Cluster) Keytab(principals ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(c.dir, strings.NewReplacer("/", "_", "@", "_").Replace(full[0])+".keytab")
+	name := url.PathEscape(strings.Join(full, "+")) // tells any two lists apart
+	path := filepath.Join(c.dir, name+".keytab")
 	return path, os.WriteFile(path, raw, 0o600)
 }
 

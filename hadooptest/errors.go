@@ -2,20 +2,21 @@ package hadooptest
 
 import "fmt"
 
-// Java classes of the errors that clients tell apart.
+// Java classes of the errors that clients tell apart: what a [JavaError] of
+// [Fault].Refuse may be of.
 const (
-	classIO            = "java.io.IOException"
-	classInvalidToken  = "org.apache.hadoop.security.token.SecretManager$InvalidToken"
-	classAccessControl = "org.apache.hadoop.security.AccessControlException"
-	classAuthorization = "org.apache.hadoop.security.authorize.AuthorizationException"
-	classStandby       = "org.apache.hadoop.ipc.StandbyException"
-	classRetriable     = "org.apache.hadoop.ipc.RetriableException"
-	classSafeMode      = "org.apache.hadoop.hdfs.server.namenode.SafeModeException"
-	classRPCServer     = "org.apache.hadoop.ipc.RpcServerException"
-	classIPC           = "org.apache.hadoop.ipc.IpcException"
-	classNoMethod      = "org.apache.hadoop.ipc.RpcNoSuchMethodException"
-	classVersion       = "org.apache.hadoop.ipc.RPC$VersionMismatch"
-	classSASL          = "javax.security.sasl.SaslException"
+	ClassIO            = "java.io.IOException"
+	ClassInvalidToken  = "org.apache.hadoop.security.token.SecretManager$InvalidToken"
+	ClassAccessControl = "org.apache.hadoop.security.AccessControlException"
+	ClassAuthorization = "org.apache.hadoop.security.authorize.AuthorizationException"
+	ClassStandby       = "org.apache.hadoop.ipc.StandbyException"
+	ClassRetriable     = "org.apache.hadoop.ipc.RetriableException"
+	ClassSafeMode      = "org.apache.hadoop.hdfs.server.namenode.SafeModeException"
+	ClassRPCServer     = "org.apache.hadoop.ipc.RpcServerException"
+	ClassIPC           = "org.apache.hadoop.ipc.IpcException"
+	ClassNoMethod      = "org.apache.hadoop.ipc.RpcNoSuchMethodException"
+	ClassVersion       = "org.apache.hadoop.ipc.RPC$VersionMismatch"
+	ClassSASL          = "javax.security.sasl.SaslException"
 )
 
 // JavaError is an answer as a Hadoop server gives it: a Java class, by which

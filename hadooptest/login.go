@@ -28,14 +28,14 @@ func (l *login) done() bool { return l.finished }
 func (s *session) saslFrame(body []byte) error {
 	var m pb.RpcSaslProto
 	if _, err := delimited(body, &m); err != nil {
-		return &fatal{callSASL, pb.RpcResponseHeaderProto_FATAL_DESERIALIZING_REQUEST, javaError(classRPCServer, "invalid SASL message")}
+		return &fatal{callSASL, pb.RpcResponseHeaderProto_FATAL_DESERIALIZING_REQUEST, javaError(ClassRPCServer, "invalid SASL message")}
 	}
 	state := m.GetState()
 	switch {
 	case state == pb.RpcSaslProto_WRAP && s.login.finished:
 		return s.unwrap(m.GetToken())
 	case s.login.finished:
-		return s.saslError(javaError(classSASL, "SASL exchange is over"))
+		return s.saslError(javaError(ClassSASL, "SASL exchange is over"))
 	case state == pb.RpcSaslProto_NEGOTIATE && !s.login.negotiated:
 		return s.negotiate()
 	case state == pb.RpcSaslProto_INITIATE && s.login.mechanism == nil:
@@ -43,7 +43,7 @@ func (s *session) saslFrame(body []byte) error {
 	case state == pb.RpcSaslProto_RESPONSE && s.login.mechanism != nil && m.Token != nil:
 		return s.step(m.GetToken())
 	}
-	return s.saslError(javaError(classSASL, "SASL message %s out of turn", state))
+	return s.saslError(javaError(ClassSASL, "SASL message %s out of turn", state))
 }
 
 func (s *session) saslError(err error) error {
@@ -89,7 +89,7 @@ func (s *session) lookup(identifier []byte) ([]byte, error) {
 // which it repeats field for field.
 func (s *session) initiate(m *pb.RpcSaslProto) error {
 	if len(m.GetAuths()) != 1 {
-		return s.saslError(javaError(classSASL, "Client mechanism is malformed"))
+		return s.saslError(javaError(ClassSASL, "Client mechanism is malformed"))
 	}
 	picked := m.GetAuths()[0]
 	for _, offered := range s.auths() {
@@ -106,7 +106,7 @@ func (s *session) initiate(m *pb.RpcSaslProto) error {
 	if !s.login.negotiated {
 		return s.negotiate()
 	}
-	return s.saslError(javaError(classAccessControl, "%s authentication is not enabled.  Available:[TOKEN, KERBEROS]", picked.GetMethod()))
+	return s.saslError(javaError(ClassAccessControl, "%s authentication is not enabled.  Available:[TOKEN, KERBEROS]", picked.GetMethod()))
 }
 
 // initiateToken goes on with the challenge that NEGOTIATE carried, or sends one
@@ -169,9 +169,9 @@ func saslCause(err error) error {
 		return e
 	}
 	if errors.Is(err, sasl.ErrMismatch) {
-		return javaError(classSASL, "DIGEST-MD5: digest response format violation. Mismatched response.")
+		return javaError(ClassSASL, "DIGEST-MD5: digest response format violation. Mismatched response.")
 	}
-	return javaError(classSASL, "%v", err)
+	return javaError(ClassSASL, "%v", err)
 }
 
 func (s *session) saslAnswer(m *pb.RpcSaslProto) {
@@ -179,7 +179,7 @@ func (s *session) saslAnswer(m *pb.RpcSaslProto) {
 }
 
 func standbyError() error {
-	return javaError(classStandby, "Operation category READ is not supported in state standby. Visit https://s.apache.org/sbnn-error")
+	return javaError(ClassStandby, "Operation category READ is not supported in state standby. Visit https://s.apache.org/sbnn-error")
 }
 
 // tokenOf is a token of which only the identifier is known.

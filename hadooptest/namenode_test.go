@@ -3,6 +3,7 @@ package hadooptest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/tokenwheel/tokenwheel/hadooptest"
+	"github.com/tokenwheel/tokenwheel/hadooptoken"
 	pb "github.com/tokenwheel/tokenwheel/internal/hadooppb"
 	"github.com/tokenwheel/tokenwheel/internal/hrpc"
 	"github.com/tokenwheel/tokenwheel/internal/krb"
@@ -57,16 +59,16 @@ func tokenFor(t *testing.T, cluster *hadooptest.Cluster, client *namenode.Cluste
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := issueOver(t.Context(), conn)
+	token, err := issueOver(t.Context(), conn, "tokenwheel")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return token
 }
 
-func issueOver(ctx context.Context, conn *hrpc.Conn) (plugins.Token, error) {
+func issueOver(ctx context.Context, conn *hrpc.Conn, renewer string) (plugins.Token, error) {
 	var answer pb.GetDelegationTokenResponseProto
-	err := conn.Call(ctx, "getDelegationToken", &pb.GetDelegationTokenRequestProto{Renewer: proto.String("tokenwheel")}, &answer)
+	err := conn.Call(ctx, "getDelegationToken", &pb.GetDelegationTokenRequestProto{Renewer: proto.String(renewer)}, &answer)
 	token := answer.GetToken()
 	return plugins.Token{Kind: token.GetKind(), Identifier: token.GetIdentifier(), Password: token.GetPassword()}, err
 }
@@ -88,7 +90,7 @@ func TestN27_TokenLogsInAtEveryProtection(t *testing.T) {
 					t.Errorf("quality of protection %v, want %v", conn.QOP(), qop)
 				}
 				// The login shows whom the server takes us for: it issues no token to a token.
-				if _, err := issueOver(t.Context(), conn); !isClass(err, hrpc.JavaIO) {
+				if _, err := issueOver(t.Context(), conn, "tokenwheel"); !isClass(err, hrpc.JavaIO) {
 					t.Errorf("issue over a token login: %v", err)
 				}
 			}
@@ -133,7 +135,7 @@ func TestN24_StandbySaysSo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := issueOver(t.Context(), conn); !isClass(err, hrpc.Standby) {
+	if _, err := issueOver(t.Context(), conn, "tokenwheel"); !isClass(err, hrpc.Standby) {
 		t.Errorf("call: %v", err)
 	}
 }
@@ -142,40 +144,44 @@ func TestN32_ImpersonationNeedsTheRight(t *testing.T) {
 	cluster, client := setUp(t, hadooptest.Config{})
 	conn, err := dial(t, cluster, client.RPC("bob"))
 	if err == nil {
-		_, err = issueOver(t.Context(), conn)
+		_, err = issueOver(t.Context(), conn, "tokenwheel")
 	}
 	if !isClass(err, hrpc.Authorization) {
 		t.Errorf("got %v, want class %s", err, hrpc.Authorization)
 	}
 }
 
-// Shows: C-H36.
+// Every call asks for a renewer of its own, which its answer must hold.
 func TestCH36_AnswersPairWithCallsUnderLoad(t *testing.T) {
-	cluster, client := setUp(t, hadooptest.Config{Protection: []string{"privacy"}})
-	conn, err := dial(t, cluster, client.RPC("alice"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var mu sync.Mutex
-	seen := map[string]bool{}
-	var wg sync.WaitGroup
-	for range 64 {
-		wg.Go(func() {
-			for range 4 {
-				token, err := issueOver(t.Context(), conn)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				mu.Lock()
-				seen[string(token.Identifier)] = true
-				mu.Unlock()
+	for _, protection := range []string{"authentication", "integrity", "privacy"} {
+		t.Run(protection, func(t *testing.T) {
+			cluster, client := setUp(t, hadooptest.Config{Protection: []string{protection}})
+			conn, err := dial(t, cluster, client.RPC("alice"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wg sync.WaitGroup
+			for caller := range 64 {
+				wg.Go(func() {
+					for call := range 4 {
+						renewer := fmt.Sprintf("renewer%d-%d", caller, call)
+						token, err := issueOver(t.Context(), conn, renewer)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						id, err := hadooptoken.ParseIdentifier(token.Kind, token.Identifier)
+						if err != nil || id.Renewer != renewer {
+							t.Errorf("asked for renewer %s, got %s, %v", renewer, id.Renewer, err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			if n := cluster.NameNode.Journal.Count(hadooptest.OpIssue); n != 256 {
+				t.Errorf("the NameNode issued %d tokens for 256 calls", n)
 			}
 		})
-	}
-	wg.Wait()
-	if len(seen) != 256 {
-		t.Errorf("%d distinct answers to 256 calls", len(seen))
 	}
 }
 
@@ -188,7 +194,7 @@ func TestB12_HungCallEndsAtItsDeadline(t *testing.T) {
 	cluster.NameNode.SetFault(hadooptest.Fault{Hang: true})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := issueOver(ctx, conn); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := issueOver(ctx, conn, "tokenwheel"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want the deadline", err)
 	}
 }
@@ -201,5 +207,20 @@ func TestLoginWithoutKDCNamesIt(t *testing.T) {
 	_, err := hrpc.Dial(ctx, client.RPC("alice"), cluster.Addr)
 	if !errors.Is(err, krb.ErrKDCUnreachable) || !strings.Contains(err.Error(), cluster.Realm) {
 		t.Errorf("got %v, want it to say that the KDC of %s cannot be reached", err, cluster.Realm)
+	}
+}
+
+func TestKeytab_OfEachListOfPrincipalsIsAFileOfItsOwn(t *testing.T) {
+	cluster := hadooptest.NewCluster(t, hadooptest.Config{Principals: []string{"a", "b", "a/b"}})
+	of := map[string]string{}
+	for _, principals := range [][]string{{"a"}, {"b"}, {"a", "b"}, {"a/b"}} {
+		path, err := cluster.Keytab(principals...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other, ok := of[path]; ok {
+			t.Errorf("the keytabs of %v and %s are one file", principals, other)
+		}
+		of[path] = fmt.Sprint(principals)
 	}
 }

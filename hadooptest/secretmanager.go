@@ -1,6 +1,7 @@
 package hadooptest
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha1" // #nosec G505 -- HMAC-SHA1 is what Hadoop's servers sign tokens with
@@ -47,7 +48,14 @@ type SecretManager struct {
 	rolled   time.Time
 	scanned  time.Time
 	sequence int32
-	tokens   map[string]time.Time // identifier bytes to renew date
+	tokens   map[string]record // by identifier bytes
+}
+
+// record is what the original keeps of a token (DelegationTokenInformation). The
+// password stays beside it when the key that signed it is gone.
+type record struct {
+	renewDate time.Time
+	password  plugins.Secret
 }
 
 type masterKey struct {
@@ -57,7 +65,7 @@ type masterKey struct {
 
 // NewSecretManager returns an empty table.
 func NewSecretManager(l Lifetimes) *SecretManager {
-	return &SecretManager{life: l.withDefaults(), keys: map[int32]masterKey{}, tokens: map[string]time.Time{}}
+	return &SecretManager{life: l.withDefaults(), keys: map[int32]masterKey{}, tokens: map[string]record{}}
 }
 
 // Caller is an authenticated client of the NameNode.
@@ -83,7 +91,7 @@ func Short(principal string) string {
 // clients fill it in.
 func (m *SecretManager) Issue(now time.Time, c Caller, renewer string) (plugins.Token, error) {
 	if c.ByToken {
-		return plugins.Token{}, javaError(classIO, "Delegation Token can be issued only with kerberos or web authentication")
+		return plugins.Token{}, javaError(ClassIO, "Delegation Token can be issued only with kerberos or web authentication")
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -100,17 +108,19 @@ func (m *SecretManager) Issue(now time.Time, c Caller, renewer string) (plugins.
 	}
 	raw, err := hadooptoken.MarshalIdentifier(id)
 	if err != nil {
-		return plugins.Token{}, javaError(classIO, "%v", err)
+		return plugins.Token{}, javaError(ClassIO, "%v", err)
 	}
-	m.tokens[string(raw)] = now.Add(m.life.RenewInterval)
-	return plugins.Token{Kind: hadooptoken.KindHDFS, Identifier: raw, Password: sign(m.keys[m.key].secret, raw)}, nil
+	password := sign(m.keys[m.key].secret, raw)
+	m.tokens[string(raw)] = record{renewDate: now.Add(m.life.RenewInterval), password: password}
+	return plugins.Token{Kind: hadooptoken.KindHDFS, Identifier: raw, Password: bytes.Clone(password)}, nil
 }
 
-// Renew extends a token; caller is a short name. The checks come in the order of
-// the original, and its answer is the new renew date.
+// Renew extends a token for the caller's effective user, who must be its renewer by
+// short name. The checks come in the order of the original, and its answer is the
+// new renew date.
 func (m *SecretManager) Renew(now time.Time, c Caller, identifier, password []byte) (time.Time, error) {
 	if c.ByToken {
-		return time.Time{}, javaError(classIO, "Delegation Token can be renewed only with kerberos or web authentication")
+		return time.Time{}, javaError(ClassIO, "Delegation Token can be renewed only with kerberos or web authentication")
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -121,26 +131,27 @@ func (m *SecretManager) Renew(now time.Time, c Caller, identifier, password []by
 	}
 	renewer := Short(c.Effective)
 	key, known := m.keys[id.MasterKeyID]
-	_, live := m.tokens[string(identifier)]
+	kept, live := m.tokens[string(identifier)]
 	switch {
 	case id.Max.Before(now):
-		return time.Time{}, javaError(classInvalidToken, "%s tried to renew an expired token %s max expiration date: %s currentTime: %s", renewer, name(id), id.Max, now)
+		return time.Time{}, javaError(ClassInvalidToken, "%s tried to renew an expired token %s max expiration date: %s currentTime: %s", renewer, name(id), id.Max, now)
 	case id.Renewer == "":
-		return time.Time{}, javaError(classAccessControl, "%s tried to renew a token %s without a renewer", renewer, name(id))
+		return time.Time{}, javaError(ClassAccessControl, "%s tried to renew a token %s without a renewer", renewer, name(id))
 	case id.Renewer != renewer:
-		return time.Time{}, javaError(classAccessControl, "%s tries to renew a token %s with non-matching renewer %s", renewer, name(id), id.Renewer)
+		return time.Time{}, javaError(ClassAccessControl, "%s tries to renew a token %s with non-matching renewer %s", renewer, name(id), id.Renewer)
 	case !known:
-		return time.Time{}, javaError(classInvalidToken, "Unable to find master key for keyId=%d from cache. Failed to renew an unexpired token %s with sequenceNumber=%d", id.MasterKeyID, name(id), id.Sequence)
+		return time.Time{}, javaError(ClassInvalidToken, "Unable to find master key for keyId=%d from cache. Failed to renew an unexpired token %s with sequenceNumber=%d", id.MasterKeyID, name(id), id.Sequence)
 	case !hmac.Equal(sign(key.secret, identifier), password):
-		return time.Time{}, javaError(classAccessControl, "%s is trying to renew a token %s with wrong password", renewer, name(id))
+		return time.Time{}, javaError(ClassAccessControl, "%s is trying to renew a token %s with wrong password", renewer, name(id))
 	case !live:
-		return time.Time{}, javaError(classInvalidToken, "Renewal request for unknown token %s", name(id))
+		return time.Time{}, javaError(ClassInvalidToken, "Renewal request for unknown token %s", name(id))
 	}
 	renewDate := now.Add(m.life.RenewInterval)
 	if id.Max.Before(renewDate) {
 		renewDate = id.Max
 	}
-	m.tokens[string(identifier)] = renewDate
+	kept.renewDate = renewDate
+	m.tokens[string(identifier)] = kept
 	return renewDate, nil
 }
 
@@ -155,19 +166,20 @@ func (m *SecretManager) Cancel(now time.Time, c Caller, identifier []byte) error
 		return err
 	}
 	if id.Owner == "" {
-		return javaError(classInvalidToken, "Token with no owner %s", name(id))
+		return javaError(ClassInvalidToken, "Token with no owner %s", name(id))
 	}
 	if c.Effective != id.Owner && (id.Renewer == "" || Short(c.Effective) != id.Renewer) {
-		return javaError(classAccessControl, "%s is not authorized to cancel the token %s", c.Effective, name(id))
+		return javaError(ClassAccessControl, "%s is not authorized to cancel the token %s", c.Effective, name(id))
 	}
 	if _, ok := m.tokens[string(identifier)]; !ok {
-		return javaError(classInvalidToken, "Token not found %s", name(id))
+		return javaError(ClassInvalidToken, "Token not found %s", name(id))
 	}
 	delete(m.tokens, string(identifier))
 	return nil
 }
 
-// Password is what a login with the token must prove to know.
+// Password is what a login with the token must prove to know. Its errors name the
+// real user alone, as release 3.4.2 has it.
 func (m *SecretManager) Password(now time.Time, identifier []byte) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -176,14 +188,14 @@ func (m *SecretManager) Password(now time.Time, identifier []byte) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	renewDate, ok := m.tokens[string(identifier)]
+	kept, ok := m.tokens[string(identifier)]
 	if !ok {
-		return nil, javaError(classInvalidToken, "%s can't be found in cache", name(id))
+		return nil, javaError(ClassInvalidToken, "Token for real user: %s, can't be found in cache", id.RealUser)
 	}
-	if renewDate.Before(now) {
-		return nil, javaError(classInvalidToken, "%s is expired, current time: %s expected renewal time: %s", name(id), now, renewDate)
+	if kept.renewDate.Before(now) {
+		return nil, javaError(ClassInvalidToken, "Token %s has expired, current time: %s expected renewal time: %s", id.RealUser, now, kept.renewDate)
 	}
-	return sign(m.keys[id.MasterKeyID].secret, identifier), nil
+	return bytes.Clone(kept.password), nil
 }
 
 // Forget drops a token as if its record had been lost.
@@ -193,7 +205,8 @@ func (m *SecretManager) Forget(identifier []byte) {
 	delete(m.tokens, string(identifier))
 }
 
-// ForgetKeys drops every signing key, as a reformatted NameNode would.
+// ForgetKeys drops every signing key. Tokens can still log in and be cancelled, and
+// no longer be renewed, as in the original.
 func (m *SecretManager) ForgetKeys() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -212,8 +225,8 @@ func (m *SecretManager) Live() int {
 func (m *SecretManager) RenewDate(identifier []byte) (time.Time, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	at, ok := m.tokens[string(identifier)]
-	return at, ok
+	kept, ok := m.tokens[string(identifier)]
+	return kept.renewDate, ok
 }
 
 // upkeep rolls the signing key and removes expired tokens when it is time to.
@@ -229,7 +242,7 @@ func (m *SecretManager) upkeep(now time.Time) {
 		return
 	}
 	m.scanned = now
-	maps.DeleteFunc(m.tokens, func(_ string, renewDate time.Time) bool { return renewDate.Before(now) })
+	maps.DeleteFunc(m.tokens, func(_ string, kept record) bool { return kept.renewDate.Before(now) })
 }
 
 func (m *SecretManager) roll(now time.Time) {
@@ -253,7 +266,7 @@ func sign(key, identifier []byte) []byte {
 func decode(identifier []byte) (hadooptoken.Identifier, error) {
 	id, err := hadooptoken.ParseIdentifier(hadooptoken.KindHDFS, identifier)
 	if err != nil {
-		return hadooptoken.Identifier{}, javaError(classIO, "Unable to decode the delegation token identifier: %v", err)
+		return hadooptoken.Identifier{}, javaError(ClassIO, "Unable to decode the delegation token identifier: %v", err)
 	}
 	return id, nil
 }

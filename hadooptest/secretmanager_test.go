@@ -19,12 +19,6 @@ var (
 	byToken = hadooptest.Caller{Principal: "alice", Effective: "alice", ByToken: true}
 )
 
-const (
-	invalidToken  = "org.apache.hadoop.security.token.SecretManager$InvalidToken"
-	accessControl = "org.apache.hadoop.security.AccessControlException"
-	javaIO        = "java.io.IOException"
-)
-
 func newManager() *hadooptest.SecretManager {
 	return hadooptest.NewSecretManager(hadooptest.Lifetimes{})
 }
@@ -80,11 +74,11 @@ func TestN1_IssueSetsTheNameNodesDates(t *testing.T) {
 // Shows: N5.
 func TestN4_TokenLoginGetsNoToken(t *testing.T) {
 	m := newManager()
-	if _, err := m.Issue(t0, byToken, "renewer"); classOf(err) != javaIO {
+	if _, err := m.Issue(t0, byToken, "renewer"); classOf(err) != hadooptest.ClassIO {
 		t.Errorf("issue: %v", err)
 	}
 	token := issue(t, m, t0, "renewer")
-	if _, err := m.Renew(t0, byToken, token.Identifier, token.Password); classOf(err) != javaIO {
+	if _, err := m.Renew(t0, byToken, token.Identifier, token.Password); classOf(err) != hadooptest.ClassIO {
 		t.Errorf("renew: %v", err)
 	}
 }
@@ -104,12 +98,12 @@ func TestCH53_RenewChecksInTheOriginalOrder(t *testing.T) {
 		wrong   bool // password
 		class   string
 	}{
-		{"past the max date", "", other, 8 * 24 * time.Hour, true, true, invalidToken},
-		{"no renewer", "", other, 0, true, true, accessControl},
-		{"another renewer", "renewer", other, 0, true, true, accessControl},
-		{"key gone", "renewer", service, 0, true, true, invalidToken},
-		{"wrong password", "renewer", service, 0, false, true, accessControl},
-		{"unknown", "renewer", service, 0, false, false, invalidToken},
+		{"past the max date", "", other, 8 * 24 * time.Hour, true, true, hadooptest.ClassInvalidToken},
+		{"no renewer", "", other, 0, true, true, hadooptest.ClassAccessControl},
+		{"another renewer", "renewer", other, 0, true, true, hadooptest.ClassAccessControl},
+		{"key gone", "renewer", service, 0, true, true, hadooptest.ClassInvalidToken},
+		{"wrong password", "renewer", service, 0, false, true, hadooptest.ClassAccessControl},
+		{"unknown", "renewer", service, 0, false, false, hadooptest.ClassInvalidToken},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newManager()
@@ -148,7 +142,7 @@ func TestN13_RenewalEndsAtTheMaxDate(t *testing.T) {
 	if !last.Equal(max) {
 		t.Errorf("the last renewal was until %v, want the max date %v", last, max)
 	}
-	if _, err := m.Renew(max.Add(time.Second), service, token.Identifier, token.Password); classOf(err) != invalidToken {
+	if _, err := m.Renew(max.Add(time.Second), service, token.Identifier, token.Password); classOf(err) != hadooptest.ClassInvalidToken {
 		t.Errorf("past the max date: %v", err)
 	}
 }
@@ -158,7 +152,7 @@ func TestN16_ExpiredIsRevivedUntilTheScan(t *testing.T) {
 	m := newManager()
 	token := issue(t, m, t0, "renewer")
 	late := t0.Add(24*time.Hour + 10*time.Minute)
-	if _, err := m.Password(late, token.Identifier); classOf(err) != invalidToken {
+	if _, err := m.Password(late, token.Identifier); classOf(err) != hadooptest.ClassInvalidToken {
 		t.Errorf("login past the renew date: %v", err)
 	}
 	young := issue(t, m, late, "renewer")
@@ -184,16 +178,16 @@ func TestCH54_CancelDoesNotLookAtThePassword(t *testing.T) {
 	stranger := hadooptest.Caller{Principal: "mallory@REALM", Effective: "mallory@REALM"}
 	m := newManager()
 	token := issue(t, m, t0, "renewer")
-	if err := m.Cancel(t0, stranger, token.Identifier); classOf(err) != accessControl {
+	if err := m.Cancel(t0, stranger, token.Identifier); classOf(err) != hadooptest.ClassAccessControl {
 		t.Errorf("a stranger's cancel: %v", err)
 	}
 	if err := m.Cancel(t0, service, token.Identifier); err != nil {
 		t.Errorf("the renewer's cancel, with no password shown: %v", err)
 	}
-	if err := m.Cancel(t0, forUser, token.Identifier); classOf(err) != invalidToken {
+	if err := m.Cancel(t0, forUser, token.Identifier); classOf(err) != hadooptest.ClassInvalidToken {
 		t.Errorf("a second cancel: %v", err)
 	}
-	if _, err := m.Renew(t0, service, token.Identifier, token.Password); classOf(err) != invalidToken {
+	if _, err := m.Renew(t0, service, token.Identifier, token.Password); classOf(err) != hadooptest.ClassInvalidToken {
 		t.Errorf("renewing a cancelled token: %v", err)
 	}
 }
@@ -209,6 +203,21 @@ func TestCH09_TokensOutliveTheKeyThatSignedThem(t *testing.T) {
 		if got, want := parse(t, issue(t, m, now, "renewer")).MasterKeyID, int32(day); got != want {
 			t.Errorf("day %d: signed with key %d, want %d", day, got, want)
 		}
+	}
+}
+
+func TestForgetKeys_LeavesLoginsAndEndsRenewals(t *testing.T) {
+	m := newManager()
+	token := issue(t, m, t0, "renewer")
+	m.ForgetKeys()
+	if p, err := m.Password(t0, token.Identifier); err != nil || !bytes.Equal(p, token.Password) {
+		t.Errorf("login: another password than was issued, %v", err)
+	}
+	if _, err := m.Renew(t0, service, token.Identifier, token.Password); classOf(err) != hadooptest.ClassInvalidToken {
+		t.Errorf("renew: %v, want class %s", err, hadooptest.ClassInvalidToken)
+	}
+	if err := m.Cancel(t0, service, token.Identifier); err != nil {
+		t.Errorf("cancel: %v", err)
 	}
 }
 
@@ -243,7 +252,7 @@ func TestCH11_ParallelObtainersGetDistinctTokens(t *testing.T) {
 func TestCH12_NoRenewerNoRenewal(t *testing.T) {
 	m := newManager()
 	token := issue(t, m, t0, "")
-	if _, err := m.Renew(t0, service, token.Identifier, token.Password); classOf(err) != accessControl {
+	if _, err := m.Renew(t0, service, token.Identifier, token.Password); classOf(err) != hadooptest.ClassAccessControl {
 		t.Errorf("got %v", err)
 	}
 	if _, err := m.Password(t0, token.Identifier); err != nil {

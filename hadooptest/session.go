@@ -91,17 +91,17 @@ func (s *session) preamble() error {
 	case p[4] != ipcVersion:
 		return &fatal{
 			callAuthFailed, pb.RpcResponseHeaderProto_FATAL_VERSION_MISMATCH,
-			javaError(classVersion, "Server IPC version %d cannot communicate with client version %d", ipcVersion, p[4]),
+			javaError(ClassVersion, "Server IPC version %d cannot communicate with client version %d", ipcVersion, p[4]),
 		}
 	case p[6] == 0:
 		return &fatal{
 			callAuthFailed, pb.RpcResponseHeaderProto_FATAL_UNAUTHORIZED,
-			javaError(classAccessControl, "SIMPLE authentication is not enabled.  Available:[TOKEN, KERBEROS]"),
+			javaError(ClassAccessControl, "SIMPLE authentication is not enabled.  Available:[TOKEN, KERBEROS]"),
 		}
 	case p[6] != authSASL:
 		return &fatal{
 			callAuthFailed, pb.RpcResponseHeaderProto_FATAL_UNAUTHORIZED,
-			javaError(classIPC, "Unknown auth protocol: %d", p[6]),
+			javaError(ClassIPC, "Unknown auth protocol: %d", p[6]),
 		}
 	}
 	return nil
@@ -117,7 +117,7 @@ func readFrame(r io.Reader) ([]byte, error) {
 	if n > maxFrame {
 		return nil, &fatal{
 			callAuthFailed, pb.RpcResponseHeaderProto_FATAL_DESERIALIZING_REQUEST,
-			javaError(classIO, "Requested data length %d is longer than maximum configured RPC length %d", n, maxFrame),
+			javaError(ClassIO, "Requested data length %d is longer than maximum configured RPC length %d", n, maxFrame),
 		}
 	}
 	frame := make([]byte, n)
@@ -130,21 +130,21 @@ func (s *session) frame(frame []byte, wrapped bool) error {
 	var header pb.RpcRequestHeaderProto
 	body, err := delimited(frame, &header)
 	if err != nil || header.RpcKind == nil || header.RpcOp == nil {
-		return &fatal{callAuthFailed, pb.RpcResponseHeaderProto_FATAL_INVALID_RPC_HEADER, javaError(classRPCServer, "invalid RPC header")}
+		return &fatal{callAuthFailed, pb.RpcResponseHeaderProto_FATAL_INVALID_RPC_HEADER, javaError(ClassRPCServer, "invalid RPC header")}
 	}
 	switch id := header.GetCallId(); {
 	case id == callSASL:
 		return s.saslFrame(body)
 	case !s.login.done():
-		return &fatal{id, pb.RpcResponseHeaderProto_FATAL_UNAUTHORIZED, javaError(classAccessControl, "authentication is required")}
+		return &fatal{id, pb.RpcResponseHeaderProto_FATAL_UNAUTHORIZED, javaError(ClassAccessControl, "authentication is required")}
 	case id == callContext:
 		return s.context(body)
 	case id == callPing:
 		return nil
 	case id < 0:
-		return &fatal{callAuthFailed, pb.RpcResponseHeaderProto_FATAL_INVALID_RPC_HEADER, javaError(classRPCServer, "unknown out of band call #%d", id)}
+		return &fatal{callAuthFailed, pb.RpcResponseHeaderProto_FATAL_INVALID_RPC_HEADER, javaError(ClassRPCServer, "unknown out of band call #%d", id)}
 	case !s.ready:
-		return &fatal{id, pb.RpcResponseHeaderProto_FATAL_INVALID_RPC_HEADER, javaError(classRPCServer, "Connection context has not been found")}
+		return &fatal{id, pb.RpcResponseHeaderProto_FATAL_INVALID_RPC_HEADER, javaError(ClassRPCServer, "Connection context has not been found")}
 	default:
 		protected := wrapped && s.layer != nil
 		s.calls.Go(func() { s.call(id, body, protected) })
@@ -155,7 +155,7 @@ func (s *session) frame(frame []byte, wrapped bool) error {
 // unwrap handles a WRAP: its plain text continues a stream of frames.
 func (s *session) unwrap(token []byte) error {
 	if s.layer == nil {
-		return &fatal{callSASL, pb.RpcResponseHeaderProto_FATAL_INVALID_RPC_HEADER, javaError(classSASL, "SASL protection not negotiated")}
+		return &fatal{callSASL, pb.RpcResponseHeaderProto_FATAL_INVALID_RPC_HEADER, javaError(ClassSASL, "SASL protection not negotiated")}
 	}
 	plain, err := s.layer.Unwrap(token)
 	if err != nil {
@@ -185,21 +185,21 @@ func (s *session) context(body []byte) error {
 		return &fatal{callContext, code, err}
 	}
 	if s.ready {
-		return refuse(pb.RpcResponseHeaderProto_FATAL_INVALID_RPC_HEADER, javaError(classRPCServer, "Connection context already processed"))
+		return refuse(pb.RpcResponseHeaderProto_FATAL_INVALID_RPC_HEADER, javaError(ClassRPCServer, "Connection context already processed"))
 	}
 	var ctx pb.IpcConnectionContextProto
 	if _, err := delimited(body, &ctx); err != nil {
-		return refuse(pb.RpcResponseHeaderProto_FATAL_DESERIALIZING_REQUEST, javaError(classRPCServer, "invalid connection context"))
+		return refuse(pb.RpcResponseHeaderProto_FATAL_DESERIALIZING_REQUEST, javaError(ClassRPCServer, "invalid connection context"))
 	}
 	user := ctx.GetUserInfo().GetEffectiveUser()
 	switch {
 	case user == "" || user == s.caller.Effective:
 	case s.caller.ByToken:
 		return refuse(pb.RpcResponseHeaderProto_FATAL_UNAUTHORIZED,
-			javaError(classAccessControl, "Authenticated user (%s) doesn't match what the client claims to be (%s)", s.caller.Effective, user))
+			javaError(ClassAccessControl, "Authenticated user (%s) doesn't match what the client claims to be (%s)", s.caller.Effective, user))
 	case !s.nn.mayProxy(s.caller.Principal, user):
 		return refuse(pb.RpcResponseHeaderProto_FATAL_UNAUTHORIZED,
-			javaError(classAuthorization, "User: %s is not allowed to impersonate %s", s.caller.Principal, user))
+			javaError(ClassAuthorization, "User: %s is not allowed to impersonate %s", s.caller.Principal, user))
 	default:
 		s.caller.Effective = user
 	}
@@ -234,7 +234,7 @@ func (s *session) answer(header *pb.RpcResponseHeaderProto, body proto.Message) 
 
 // answerError writes an error. An error of no Java class is an IOException.
 func (s *session) answerError(callID int32, status pb.RpcResponseHeaderProto_RpcStatusProto, code pb.RpcResponseHeaderProto_RpcErrorCodeProto, err error) {
-	class, text := classIO, err.Error()
+	class, text := ClassIO, err.Error()
 	if e, ok := errors.AsType[*JavaError](err); ok {
 		class, text = e.Class, e.Message
 	}

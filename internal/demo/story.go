@@ -90,7 +90,7 @@ func (s *stage) trouble(ctx context.Context) error {
 	s.say.line("trouble", "the NameNode stops renewing tokens")
 	s.cluster.NameNode.SetFault(hadooptest.Fault{Refuse: func(op hadooptest.Op, _ hadooptest.Caller) error {
 		if op == hadooptest.OpRenew {
-			return &hadooptest.JavaError{Class: "org.apache.hadoop.ipc.RetriableException", Message: "NameNode still not started"}
+			return &hadooptest.JavaError{Class: hadooptest.ClassRetriable, Message: "NameNode still not started"}
 		}
 		return nil
 	}})
