@@ -104,18 +104,6 @@ func (c *Conf) NamenodePrincipal() (principal, pattern string) {
 	return c.text(key, ""), c.text(key+".pattern", "")
 }
 
-// ReplaceHost puts host, in lower case, for _HOST in a principal of the form
-// service/_HOST@REALM and leaves others alone (SecurityUtil.getServerPrincipal).
-// host is the full name of the address that was dialled.
-func ReplaceHost(principal, host string) string {
-	service, rest, ok := strings.Cut(principal, "/")
-	instance, realm, hasRealm := strings.Cut(rest, "@")
-	if !ok || !hasRealm || instance != "_HOST" {
-		return principal
-	}
-	return service + "/" + strings.ToLower(host) + "@" + realm
-}
-
 // Nameservice is one HDFS namespace and the NameNodes that serve it.
 type Nameservice struct {
 	// Name is the nameservice's; "" for the single host of fs.defaultFS.

@@ -149,16 +149,4 @@ func TestPrincipal(t *testing.T) {
 	if principal != "nn/_HOST@LAB.TEST" || pattern != "nn/*@LAB.TEST" {
 		t.Errorf("got %s and %s", principal, pattern)
 	}
-	for in, want := range map[string]string{
-		"nn/_HOST@LAB.TEST":  "nn/nn1.lab.test@LAB.TEST",
-		"nn/other@LAB.TEST":  "nn/other@LAB.TEST",
-		"nn@LAB.TEST":        "nn@LAB.TEST",
-		"nn/_HOST":           "nn/_HOST",
-		"nn/_HOST2@LAB.TEST": "nn/_HOST2@LAB.TEST",
-		"":                   "",
-	} {
-		if got := hadoopconf.ReplaceHost(in, "NN1.Lab.Test"); got != want {
-			t.Errorf("%s: got %s, want %s", in, got, want)
-		}
-	}
 }
