@@ -1,11 +1,14 @@
 // Package pluginhost runs a provider program as a process of its own and is the
 // provider in the host's stead: [Launch] starts it, [Process] passes calls on.
 //
-// The program is trusted with little. It is started from the very bytes that
-// were checked, with an allow-listed environment, no input and its own process
-// group; it is spoken to over a unix socket with mutual TLS under certificates
-// made for that one start; it dies with the host, and a crash costs the calls in
-// flight. It works on unix systems; on Linux the kernel itself ends an orphan.
+// The program is trusted with little. Its file is checked at each start, see
+// [Check]; it gets an allow-listed environment, no input and its own process group;
+// it is spoken to over a unix socket with mutual TLS under certificates made for
+// that one start; it dies with the host, and a crash costs the calls in flight.
+//
+// It works on unix systems. On Linux what is executed is the very file that was
+// checked, and the kernel itself ends an orphan. Elsewhere the file is found by its
+// name once more: that nobody else may rename it rests on its folders alone.
 package pluginhost
 
 import (
@@ -14,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"reflect"
 	"runtime"
 	"slices"
 	"sync"
@@ -26,7 +28,7 @@ import (
 
 // Command says which program to run and how. Path and SHA256 are required.
 type Command struct {
-	Path         string        // absolute; not writable by others
+	Path         string        // absolute; file and folders as [Check] demands
 	SHA256       string        // checksum of the file, 64 hexadecimal digits, see [Sum]
 	Args         []string      // without the program's name
 	PassEnv      []string      // host variables the program gets beside PATH, TZ, LANG, LC_ALL, TMPDIR and SSL_CERT_FILE, SSL_CERT_DIR
@@ -107,11 +109,11 @@ func (p *Process) supervise(start, life context.Context, started chan<- error) {
 	started <- nil
 
 	crashes := 0
-	for {
+	for c != nil {
 		began := time.Now()
 		select {
 		case <-life.Done():
-			p.down(plugins.Refused("provider-closed", errors.New("provider program: closed")), 0)
+			p.closed()
 			c.stop()
 			return
 		case <-c.process.exited:
@@ -120,42 +122,41 @@ func (p *Process) supervise(start, life context.Context, started chan<- error) {
 			crashes = 0
 		}
 		err := c.process.exitError()
-		p.down(err, restartDelay(p.command.RestartAfter, crashes))
 		p.command.Logger.Error("provider program ended", "program", p.command.Path, "err", err)
-		c.stop()
-		if c = p.restart(life, &crashes); c == nil {
-			return
-		}
-		p.up(c)
+		c = p.restart(life, c, err, &crashes)
 	}
 }
 
-// restart waits and starts the program until it runs again; nil when life ended.
-func (p *Process) restart(life context.Context, crashes *int) *child {
+// restart is called when c has ended, for the reason why. It waits and starts the
+// program until it runs again; nil when life ended.
+func (p *Process) restart(life context.Context, c *child, why error, crashes *int) *child {
 	for {
 		delay := restartDelay(p.command.RestartAfter, *crashes)
 		*crashes++
+		p.down(why, delay)
+		if c != nil {
+			c.stop()
+		}
 		select {
 		case <-life.Done():
-			p.down(plugins.Refused("provider-closed", errors.New("provider program: closed")), 0)
+			p.closed()
 			return nil
 		case <-time.After(delay):
 		}
-		c, err := startChild(life, p.command)
-		if err == nil {
-			if err = p.resume(life, c); err == nil {
-				return c
-			}
-			c.stop()
+		if c, why = startChild(life, p.command); why == nil {
+			why = p.resume(life, c)
 		}
-		p.down(err, restartDelay(p.command.RestartAfter, *crashes))
-		p.command.Logger.Error("start provider program again", "program", p.command.Path, "err", err)
+		if why == nil {
+			p.up(c)
+			return c
+		}
+		p.command.Logger.Error("start provider program again", "program", p.command.Path, "err", why)
 	}
 }
 
 // resume brings a new process to where the last one was.
 func (p *Process) resume(life context.Context, c *child) error {
-	if !slices.Equal(c.provider.Kinds(), p.kinds) || !reflect.DeepEqual(c.provider.Abilities(), p.abilities) {
+	if !slices.Equal(c.provider.Kinds(), p.kinds) || c.provider.Abilities() != p.abilities {
 		return plugins.Suspect(errors.New("the program describes itself otherwise than at its first start"))
 	}
 	p.mu.Lock()
@@ -190,6 +191,11 @@ func (p *Process) down(why error, delay time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.child, p.why, p.next = nil, why, time.Now().Add(delay)
+}
+
+// closed has all later calls refused.
+func (p *Process) closed() {
+	p.down(plugins.Refused("provider-closed", errors.New("provider program: closed")), 0)
 }
 
 // running is the program's end of the wire, or why there is none now.

@@ -75,7 +75,8 @@ func TestU8_BadFileIsNeverExecuted(t *testing.T) {
 		{"absent", filepath.Join(t.TempDir(), "absent"), sum, "program-not-readable", "no such file"},
 		{"a folder", t.TempDir(), sum, "not-a-program", "no regular file"},
 		{"not executable", script(0o600), sum, "not-executable", "chmod 755"},
-		{"world-writable", script(0o777), sum, "world-writable", "anybody may change it"},
+		{"writable by all", script(0o702), sum, "writable-by-others", "others may change it"},
+		{"writable by its group", script(0o770), sum, "writable-by-others", "others may change it"},
 		{"wrong checksum", script(0o700), strings.Repeat("0", 64), "wrong-checksum", sum},
 		{"no checksum", script(0o700), "", "wrong-checksum", sum},
 	}
@@ -83,6 +84,8 @@ func TestU8_BadFileIsNeverExecuted(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := pluginhost.Launch(t.Context(), pluginhost.Command{Path: tt.path, SHA256: tt.sum})
 			wantError(t, err, plugins.KindRefused, tt.code, tt.text)
+			checked := pluginhost.Check(pluginhost.Command{Path: tt.path, SHA256: tt.sum})
+			wantError(t, checked, plugins.KindRefused, tt.code, tt.text)
 		})
 	}
 	if _, err := os.Stat(ran); !errors.Is(err, os.ErrNotExist) {

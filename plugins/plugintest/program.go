@@ -2,6 +2,7 @@ package plugintest
 
 import (
 	"log/slog"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -14,6 +15,10 @@ func Build(t testing.TB, pkg string) string {
 	program := filepath.Join(t.TempDir(), "provider")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, pkg).CombinedOutput(); err != nil {
 		t.Fatalf("build %s: %v\n%s", pkg, err, out)
+	}
+	// Hosts refuse what the umask of many a desktop lets the group write.
+	if err := os.Chmod(program, 0o755); err != nil {
+		t.Fatal(err)
 	}
 	return program
 }
