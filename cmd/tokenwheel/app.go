@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tokenwheel/tokenwheel/appregistry"
 	"github.com/tokenwheel/tokenwheel/hadooptoken"
 	"github.com/tokenwheel/tokenwheel/internal/control"
 )
@@ -96,7 +97,9 @@ func showApps(t *table, apps []control.App) {
 	}
 }
 
-func appName(a control.App) string { return a.Owner + "/" + a.ID }
+func appName(a control.App) string {
+	return appregistry.AppKey{Owner: a.Owner, ID: appregistry.AppID(a.ID)}.String()
+}
 
 func newAppList() *cobra.Command {
 	c := &cobra.Command{Use: "list", Short: "List your applications; operators see all", Args: cobra.NoArgs}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -151,8 +152,8 @@ func socketPath(address string) string {
 }
 
 func (c *config) socketMode() (os.FileMode, error) {
-	var mode uint32
-	if _, err := fmt.Sscanf(c.Control.Mode, "%o", &mode); err != nil || mode&^0o777 != 0 || mode&0o600 != 0o600 {
+	mode, err := strconv.ParseUint(c.Control.Mode, 8, 32)
+	if err != nil || mode&^0o777 != 0 || mode&0o600 != 0o600 {
 		return 0, fmt.Errorf("%q is no mode of a socket: write 0600, 0660 or 0666", c.Control.Mode)
 	}
 	return os.FileMode(mode), nil

@@ -173,11 +173,23 @@ log: {level: loud, format: xml}
 	}
 	want := []string{
 		"control", "control.group", "control.mode", "hadoop_conf", "kerberos.keytab", "kerberos.krb5_conf", "log.format", "log.level",
-		"providers.acme", "providers.other.command", "providers.third", "renewal.call-timeout", "renewal.jitter", "renewal.per-service",
+		"providers.acme", "providers.other.command", "providers.third.command", "renewal.call-timeout", "renewal.jitter", "renewal.per-service",
 		"renewal.time-ratio", "retry.max-backoff", "staging.default", "staging.targets.scratch", "store",
 	}
 	if diff := cmp.Diff(want, sorted(keys)); diff != "" {
 		t.Errorf("keys with a problem (-want +got):\n%s\n%s", diff, r.errOut)
+	}
+}
+
+func TestConfig_SocketMode(t *testing.T) {
+	for text, want := range map[string]os.FileMode{
+		"0600": 0o600, "660": 0o660, "0666": 0o666,
+		"": 0, "0660x": 0, "0600 0666": 0, "0o600": 0, "-600": 0, "0680": 0, "01600": 0, "0400": 0, "40000000600": 0,
+	} {
+		c := config{Control: controlConfig{Mode: text}}
+		if got, err := c.socketMode(); got != want || (err == nil) != (want != 0) {
+			t.Errorf("mode %q is read as %v, %v; want %v", text, got, err, want)
+		}
 	}
 }
 

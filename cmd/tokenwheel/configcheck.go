@@ -17,6 +17,7 @@ import (
 	"github.com/tokenwheel/tokenwheel/appregistry/boltstore"
 	"github.com/tokenwheel/tokenwheel/internal/hadoopconf"
 	"github.com/tokenwheel/tokenwheel/internal/krb"
+	"github.com/tokenwheel/tokenwheel/plugins"
 	"github.com/tokenwheel/tokenwheel/plugins/pluginhost"
 )
 
@@ -250,15 +251,19 @@ func (l *loaded) checkProviders() {
 			}
 		case p.Builtin != "":
 			l.report(key, "both builtin and command: choose one")
-		case p.SHA256 == "":
-			l.report(key, "command needs sha256; sha256sum %s prints it, if you trust the file", p.Command)
 		default:
-			if sum, err := pluginhost.Sum(p.Command); err != nil {
-				l.report(key+".command", "%v", err)
-			} else if sum != p.SHA256 {
-				l.report(key+".sha256", "%s has the SHA-256 %s", p.Command, sum)
-			}
+			l.checkProgram(key, p)
 		}
+	}
+}
+
+func (l *loaded) checkProgram(key string, p providerConfig) {
+	switch err := pluginhost.Check(p.program(nil)); {
+	case err == nil:
+	case plugins.CodeOf(err) == "wrong-checksum":
+		l.report(key+".sha256", "%v; take it over if you trust the file", err)
+	default:
+		l.report(key+".command", "%v", err)
 	}
 }
 

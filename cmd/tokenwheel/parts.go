@@ -92,9 +92,7 @@ func (c *config) openProvider(ctx context.Context, section providerConfig, log *
 	if section.Command == "" {
 		return builtins[section.Builtin](c, section.Config)
 	}
-	process, err := pluginhost.Launch(ctx, pluginhost.Command{
-		Path: section.Command, SHA256: section.SHA256, Args: section.Args, PassEnv: section.PassEnv, Logger: log,
-	})
+	process, err := pluginhost.Launch(ctx, section.program(log))
 	if err != nil {
 		return nil, err
 	}
@@ -109,6 +107,11 @@ func (c *config) openProvider(ctx context.Context, section providerConfig, log *
 		return nil, err
 	}
 	return process, nil
+}
+
+// program is what a provider's command says to run.
+func (p providerConfig) program(log *slog.Logger) pluginhost.Command {
+	return pluginhost.Command{Path: p.Command, SHA256: p.SHA256, Args: p.Args, PassEnv: p.PassEnv, Logger: log}
 }
 
 // openedStaging is the stager and what it stands on; the stager is nil where
