@@ -66,6 +66,10 @@ type HDFS struct {
 	tokens []plugins.Token
 }
 
+// Format implements [fmt.Formatter]: printed field by field, it would show the
+// passwords of its tokens.
+func (h *HDFS) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "HDFS %s", h.service.Service) }
+
 var (
 	_ UserFS       = (*HDFS)(nil)
 	_ CredentialFS = (*HDFS)(nil)

@@ -236,3 +236,13 @@ func TestB100_NoNameNode(t *testing.T) {
 		t.Errorf("%+v tells the password", err)
 	}
 }
+
+func TestT20_HDFSPrintsNoToken(t *testing.T) {
+	token := hdfsToken(t, "127.0.0.1:8020")
+	h := dialHDFS(t, fsstaging.HDFSConfig{ConfDir: confDir(t, "127.0.0.1:8020", nil), Credentials: token})
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%x"} {
+		if got := fmt.Sprintf(verb, h); got != "HDFS 127.0.0.1:8020" {
+			t.Errorf("%s prints %q", verb, got)
+		}
+	}
+}

@@ -58,6 +58,9 @@ type record struct {
 	password  plugins.Secret
 }
 
+// Format implements [fmt.Formatter]: the renew date alone.
+func (r record) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "token until %s", r.renewDate) }
+
 type masterKey struct {
 	secret []byte
 	ends   time.Time // zero: not rolled yet
@@ -66,6 +69,12 @@ type masterKey struct {
 // NewSecretManager returns an empty table.
 func NewSecretManager(l Lifetimes) *SecretManager {
 	return &SecretManager{life: l.withDefaults(), keys: map[int32]masterKey{}, tokens: map[string]record{}}
+}
+
+// Format implements [fmt.Formatter]: printed field by field, it would show the
+// passwords of tokens and the keys that sign them.
+func (m *SecretManager) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "secret manager of %d tokens", m.Live())
 }
 
 // Caller is an authenticated client of the NameNode.

@@ -3,6 +3,7 @@ package hadooptest_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -257,5 +258,15 @@ func TestCH12_NoRenewerNoRenewal(t *testing.T) {
 	}
 	if _, err := m.Password(t0, token.Identifier); err != nil {
 		t.Errorf("login with it: %v", err)
+	}
+}
+
+func TestT20_SecretManagerPrintsNoPassword(t *testing.T) {
+	m := newManager()
+	issue(t, m, t0, "renewer")
+	for _, verb := range []string{"%v", "%+v", "%#v", "%x"} {
+		if got := fmt.Sprintf(verb, m); got != "secret manager of 1 tokens" {
+			t.Errorf("%s prints %q", verb, got)
+		}
 	}
 }

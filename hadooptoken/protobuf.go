@@ -112,6 +112,9 @@ type entry struct {
 	secret   []byte
 }
 
+// Format implements [fmt.Formatter]: the alias alone.
+func (e entry) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "entry %q", e.alias) }
+
 func readEntry(f field) (entry, error) {
 	var e entry
 	message, err := f.raw()
