@@ -48,6 +48,19 @@ func missingFile(err error) error {
 	return err
 }
 
+// withLogin calls do with the provider that speaks for an identity, and bounds
+// login and calls by timeout.
+func (id *identity) withLogin(ctx context.Context, timeout time.Duration, do func(context.Context, *hdfs.Provider) error) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	p, err := id.login(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	return do(ctx, p)
+}
+
 func newCredsGet() *cobra.Command {
 	var alias, service, renewer, doAs string
 	c := &cobra.Command{
@@ -72,20 +85,17 @@ the default file system.`,
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(c.Context(), *timeout)
-		defer cancel()
-		p, err := id.login(ctx)
-		if err != nil {
-			return err
-		}
-		defer p.Close()
-		authority, err := id.authority(ctx, p, service)
-		if err != nil {
-			return err
-		}
-		grants, err := p.Obtain(ctx, plugins.ObtainRequest{App: "creds get", User: doAs, Renewer: renewer, Services: []string{authority}})
-		if err != nil {
+		var grants []plugins.Grant
+		err = id.withLogin(c.Context(), *timeout, func(ctx context.Context, p *hdfs.Provider) error {
+			authority, err := id.authority(ctx, p, service)
+			if err != nil {
+				return err
+			}
+			grants, err = p.Obtain(ctx, plugins.ObtainRequest{App: "creds get", User: doAs, Renewer: renewer, Services: []string{authority}})
 			return remote(err)
+		})
+		if err != nil {
+			return err
 		}
 		got := plugins.Credentials{Tokens: map[string]plugins.Token{}}
 		for _, g := range grants {
@@ -115,9 +125,9 @@ func (id *identity) authority(ctx context.Context, p *hdfs.Provider, text string
 	}
 	host := text
 	if strings.Contains(text, "://") {
-		u, err := url.Parse(text)
-		if err != nil || u.Scheme != "hdfs" || u.User != nil {
-			return "", advise(fmt.Errorf("%q is no address of a Hadoop file system", text), "write hdfs://HOST:PORT or hdfs://NAMESERVICE")
+		u, err := parseHDFS(text)
+		if err != nil {
+			return "", advise(err, "write hdfs://HOST:PORT or hdfs://NAMESERVICE")
 		}
 		host = u.Host
 	}
@@ -134,6 +144,15 @@ func (id *identity) authority(ctx context.Context, p *hdfs.Provider, text string
 		names = append(names, a.Name)
 	}
 	return "", advise(fmt.Errorf("%q is not in the Hadoop configuration %s", text, id.confDir), "it has %q; name one of them, or add yours there", names)
+}
+
+// parseHDFS reads a URL of a Hadoop file system.
+func parseHDFS(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "hdfs" || u.User != nil {
+		return nil, fmt.Errorf("%q is no address of a Hadoop file system", text)
+	}
+	return u, nil
 }
 
 // renewalView is what is shown of one renewal.
@@ -155,25 +174,24 @@ HDFS delegation tokens. The file itself does not change by that.`,
 	id, timeout, output := identityFlags(c), timeoutFlag(c), outputFlag(c)
 	c.Flags().StringVar(&alias, "alias", "", "renew this token only")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		ctx, cancel := context.WithTimeout(c.Context(), *timeout)
-		defer cancel()
 		path, creds, aliases, err := hdfsTokens(args, alias)
 		if err != nil {
 			return err
 		}
-		p, err := id.login(ctx)
+		views, errs := []renewalView{}, []error{}
+		err = id.withLogin(c.Context(), *timeout, func(ctx context.Context, p *hdfs.Provider) error {
+			for _, a := range aliases {
+				expires, err := p.Renew(ctx, creds.Tokens[a])
+				if err != nil {
+					errs = append(errs, fmt.Errorf("renew %q of %s: %w", a, path, remote(err)))
+					continue
+				}
+				views = append(views, renewalView{a, creds.Tokens[a].Service, expires})
+			}
+			return nil
+		})
 		if err != nil {
 			return err
-		}
-		defer p.Close()
-		views, errs := []renewalView{}, []error{}
-		for _, a := range aliases {
-			expires, err := p.Renew(ctx, creds.Tokens[a])
-			if err != nil {
-				errs = append(errs, fmt.Errorf("renew %q of %s: %w", a, path, remote(err)))
-				continue
-			}
-			views = append(views, renewalView{a, creds.Tokens[a].Service, expires})
 		}
 		err = output.write(c.OutOrStdout(), views, func(t *table) {
 			t.row("ALIAS", "SERVICE", "EXPIRES")
@@ -206,42 +224,4 @@ func hdfsTokens(args []string, alias string) (path string, creds plugins.Credent
 			"only tokens of kind %s can", hadooptoken.KindHDFS)
 	}
 	return path, creds, nil, advise(fmt.Errorf("token file %s: no token of kind %s: %w", path, hadooptoken.KindHDFS, errNoSuch), "see what it holds with: tokenwheel creds print")
-}
-
-func newCredsCancel() *cobra.Command {
-	var alias string
-	c := &cobra.Command{
-		Use:   "cancel -alias ALIAS [FILE]",
-		Short: "End a token at its service and take it out of a token file",
-		Args:  cobra.MaximumNArgs(1),
-	}
-	id, timeout, format := identityFlags(c), timeoutFlag(c), formatFlag(c)
-	c.Flags().StringVar(&alias, "alias", "", "the token to cancel (required)")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		if alias == "" {
-			return advise(errors.New("cancel: no -alias is given"), "name the token; tokenwheel creds print shows the aliases")
-		}
-		ctx, cancel := context.WithTimeout(c.Context(), *timeout)
-		defer cancel()
-		path, creds, _, err := hdfsTokens(args, alias)
-		if err != nil {
-			return err
-		}
-		p, err := id.login(ctx)
-		if err != nil {
-			return err
-		}
-		defer p.Close()
-		t := creds.Tokens[alias]
-		if err := p.Cancel(ctx, t); err != nil {
-			return fmt.Errorf("cancel %q of %s: %w", alias, path, remote(err))
-		}
-		delete(creds.Tokens, alias)
-		if err := writeTokenFile(path, creds, *format); err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(c.OutOrStdout(), "cancelled %s\n", printable(t.String()))
-		return err
-	}
-	return c
 }

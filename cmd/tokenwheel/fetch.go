@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"path"
 	"path/filepath"
 	"strings"
@@ -114,9 +113,12 @@ func (f fetch) open(ctx context.Context) (fsstaging.FS, string, error) {
 		dir, err := filepath.Abs(f.dir)
 		return fsstaging.Local{}, dir, err
 	}
-	u, err := url.Parse(f.dir)
-	if err != nil || u.Scheme != "hdfs" || u.User != nil || !path.IsAbs(u.Path) {
-		return nil, "", advise(fmt.Errorf("%q is no directory of a Hadoop file system", f.dir), "write hdfs://NAMESERVICE/PATH, or the path of a local directory")
+	u, err := parseHDFS(f.dir)
+	if err == nil && !path.IsAbs(u.Path) {
+		err = fmt.Errorf("%q names no directory", f.dir)
+	}
+	if err != nil {
+		return nil, "", advise(err, "write hdfs://NAMESERVICE/PATH, or the path of a local directory")
 	}
 	c := fsstaging.HDFSConfig{Nameservice: u.Host}
 	if f.tokenFile == "" {
