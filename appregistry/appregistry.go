@@ -32,8 +32,8 @@ func (id AppID) Validate() error {
 
 // AppKey names one application: an id means nothing without its owner.
 type AppKey struct {
-	Owner string // who registered it; "" for the embedding program itself
-	ID    AppID
+	Owner string `json:"owner,omitempty"` // who registered it; "" for the embedding program itself
+	ID    AppID  `json:"id,omitempty"`
 }
 
 // String is owner/id, or the id alone without an owner.

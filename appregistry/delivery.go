@@ -13,11 +13,11 @@ const MaxGeneration = 1<<31 - 1
 
 // Target is one place that an application's credentials files go to.
 type Target struct {
-	FS  string // a file system that the operator configured, by name; "": the default one
-	Dir string // an absolute path there
+	FS  string `json:"fs,omitempty"`  // a file system that the operator configured, by name; "": the default one
+	Dir string `json:"dir,omitempty"` // an absolute path there
 	// Prefix is a full file-name prefix to use instead of credentials-<uuid>, as
 	// Spark's spark.yarn.credentials.file gives it; "": the application's own.
-	Prefix string
+	Prefix string `json:"prefix,omitempty"`
 }
 
 // String is fs:dir, or dir alone on the default file system.

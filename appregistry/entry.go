@@ -13,8 +13,8 @@ type EntryID uint64
 // instance and the name that the instance gives it. The zero value stands for
 // no authority at all; a token of none is foreign.
 type Authority struct {
-	Instance string
-	Name     string
+	Instance string `json:"instance,omitempty"`
+	Name     string `json:"name,omitempty"`
 }
 
 // IsZero reports whether a is no authority.

@@ -50,31 +50,34 @@ type AppRecord struct {
 
 // Published is the last set that is at every target of an application.
 type Published struct {
-	Generation uint32
-	Digest     []byte // of aliases, token ids and texts
-	Tokens     []TokenID
+	Generation uint32    `json:"generation,omitempty"`
+	Digest     []byte    `json:"digest,omitempty"` // of aliases, token ids and texts
+	Tokens     []TokenID `json:"tokens,omitempty"`
+	// NextUpdate is when its readers look for the next one, by our wall clock.
+	NextUpdate time.Time `json:"nextUpdate,omitzero"`
 }
 
 // Holding is an application's hold on an entry.
 type Holding struct {
-	Alias string
+	Alias string `json:"alias,omitempty"`
 	// Kind and Service are the texts the application knows the token by; "": the
 	// token's own.
-	Kind, Service string
-	Entry         EntryID
-	Token         TokenID // the one it brought; 0: obtained for it
+	Kind    string  `json:"kind,omitempty"`
+	Service string  `json:"service,omitempty"`
+	Entry   EntryID `json:"entry,omitempty"`
+	Token   TokenID `json:"token,omitempty"` // the one it brought; 0: obtained for it
 	// Lent: the application runs as somebody else than the token's owner. It
 	// keeps the token it brought to its end and never gets a successor.
-	Lent bool
+	Lent bool `json:"lent,omitempty"`
 }
 
 // Supply says where tokens and their successors come from. Records that name the
 // same one are served by the same obtain. The zero value: nobody can get one.
 type Supply struct {
-	Authority Authority
-	User      string
-	App       AppKey  // whose alone it is; zero: shared by the user's applications
-	Entry     EntryID // for the successors of one brought token; else 0
+	Authority Authority `json:"authority,omitzero"`
+	User      string    `json:"user,omitempty"`
+	App       AppKey    `json:"app,omitzero"`    // whose alone it is; zero: shared by the user's applications
+	Entry     EntryID   `json:"entry,omitempty"` // for the successors of one brought token; else 0
 }
 
 // EntryRecord is one entry as it is kept.
@@ -111,6 +114,9 @@ type TokenRecord struct {
 	Issued, Expires, Max time.Time
 	// Skew is how far the service's clock was ahead of our wall clock.
 	Skew time.Duration
+	// ReadUntil is when the last readers of a set with this token look for the
+	// next one, by our wall clock; set when it is replaced.
+	ReadUntil time.Time
 
 	unknown map[string]json.RawMessage
 }
@@ -224,6 +230,7 @@ type tokenRecordWire struct {
 	Expires     time.Time     `json:"expires,omitzero"`
 	Max         time.Time     `json:"max,omitzero"`
 	Skew        time.Duration `json:"skew,omitempty"`
+	ReadUntil   time.Time     `json:"readUntil,omitzero"`
 }
 
 func wireToken(t plugins.Token) tokenWire {
@@ -296,9 +303,10 @@ func decodeEntry(seq uint64, value []byte) (*EntryRecord, error) {
 
 func (t *TokenRecord) encode() ([]byte, error) {
 	return encodeRecord(tokenRecordWire{
-		RecordVersion, t.Entry, t.Authority, wireToken(t.Token), t.Fingerprint,
-		t.Key[:], t.Name[:], uint8(t.State), t.Reason, uint8(t.Proof), t.ProvedAt, t.Obtained, t.Keep,
-		t.Owner, t.Ours, t.Issued, t.Expires, t.Max, t.Skew,
+		V: RecordVersion, Entry: t.Entry, Authority: t.Authority, Token: wireToken(t.Token), Fingerprint: t.Fingerprint,
+		Key: t.Key[:], Name: t.Name[:], State: uint8(t.State), Reason: t.Reason, Proof: uint8(t.Proof), ProvedAt: t.ProvedAt,
+		Obtained: t.Obtained, Keep: t.Keep, Owner: t.Owner, Ours: t.Ours, Issued: t.Issued, Expires: t.Expires, Max: t.Max,
+		Skew: t.Skew, ReadUntil: t.ReadUntil,
 	}, t.unknown)
 }
 
@@ -316,7 +324,7 @@ func decodeToken(seq uint64, value []byte) (*TokenRecord, error) {
 		Token:       plugins.Token{Kind: w.Token.Kind, Service: w.Token.Service, Identifier: w.Token.Identifier, Password: w.Token.Password},
 		Fingerprint: w.Fingerprint, Key: [sha256.Size]byte(w.Key), Name: [sha256.Size]byte(w.Name),
 		State: State(w.State), Reason: w.Reason, Proof: Proof(w.Proof), ProvedAt: w.ProvedAt, Obtained: w.Obtained,
-		Keep: w.Keep, Owner: w.Owner, Ours: w.Ours, Issued: w.Issued, Expires: w.Expires, Max: w.Max, Skew: w.Skew,
+		Keep: w.Keep, Owner: w.Owner, Ours: w.Ours, Issued: w.Issued, Expires: w.Expires, Max: w.Max, Skew: w.Skew, ReadUntil: w.ReadUntil,
 		unknown: unknown,
 	}, nil
 }

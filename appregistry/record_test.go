@@ -20,16 +20,22 @@ func sample(r *appregistry.Registry) {
 	when := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	tok := plugins.Token{Kind: "K", Service: "ns1", Identifier: []byte{1, 0xff}, Password: plugins.Secret("pw")}
 	key, name := appregistry.TokenKeys(ns1, tok)
-	r.PutToken(&appregistry.TokenRecord{ID: 2, Entry: 3, Authority: ns1, Token: tok, Fingerprint: tok.Fingerprint(), Key: key, Name: name,
+	r.PutToken(&appregistry.TokenRecord{
+		ID: 2, Entry: 3, Authority: ns1, Token: tok, Fingerprint: tok.Fingerprint(), Key: key, Name: name,
 		State: appregistry.Live, Reason: "r", Proof: appregistry.ProofRenewed, ProvedAt: when, Keep: true, Owner: "alice", Ours: true,
-		Issued: when, Expires: when.Add(time.Hour), Max: when.Add(2 * time.Hour), Skew: time.Second})
+		Issued: when, Expires: when.Add(time.Hour), Max: when.Add(2 * time.Hour), Skew: time.Second,
+	})
 	r.PutEntry(&appregistry.EntryRecord{ID: 3, Authority: ns1, Supply: appregistry.Supply{Authority: ns1, User: "alice", Entry: 3}, Alias: "ns1", Current: 2})
-	r.PutApp(&appregistry.AppRecord{Seq: 4, App: appregistry.App{ID: "a", Owner: "o", User: "alice", Obtain: []string{"hdfs"},
-		Credentials: plugins.Credentials{Secrets: map[string]plugins.Secret{"s": plugins.Secret("shh")}},
-		StageTo:     []appregistry.Target{{Dir: "/d"}}, AtEnd: appregistry.KeepAll, Overlay: map[string]string{"policy": "yarn"}},
+	r.PutApp(&appregistry.AppRecord{
+		Seq: 4, App: appregistry.App{
+			ID: "a", Owner: "o", User: "alice", Obtain: []string{"hdfs"},
+			Credentials: plugins.Credentials{Secrets: map[string]plugins.Secret{"s": plugins.Secret("shh")}},
+			StageTo:     []appregistry.Target{{Dir: "/d"}}, AtEnd: appregistry.KeepAll, Overlay: map[string]string{"policy": "yarn"},
+		},
 		Content: []byte{9}, UUID: "u", Plan: []appregistry.Authority{ns1}, Generation: 7, EpochFloor: 2, Ready: true,
 		Holdings:  []appregistry.Holding{{Alias: "ns1", Kind: "K", Service: "ns1", Entry: 3, Token: 2}},
-		Published: appregistry.Published{Generation: 7, Digest: []byte{8}, Tokens: []appregistry.TokenID{2}}, LeaveAt: when})
+		Published: appregistry.Published{Generation: 7, Digest: []byte{8}, Tokens: []appregistry.TokenID{2}}, LeaveAt: when,
+	})
 }
 
 // Shows: C-Y17.
@@ -49,8 +55,10 @@ func TestCV07_RecordsSurviveStoreAndLoad(t *testing.T) {
 	if got.Dirty() || r.Dirty() {
 		t.Error("what was just written is called changed")
 	}
-	opts := cmp.Options{cmpopts.IgnoreUnexported(appregistry.AppRecord{}, appregistry.EntryRecord{}, appregistry.TokenRecord{}),
-		cmp.Comparer(func(a, b plugins.Token) bool { return a.Equal(b) }), cmp.Comparer(func(a, b plugins.Credentials) bool { return a.Equal(b) })}
+	opts := cmp.Options{
+		cmpopts.IgnoreUnexported(appregistry.AppRecord{}, appregistry.EntryRecord{}, appregistry.TokenRecord{}),
+		cmp.Comparer(func(a, b plugins.Token) bool { return a.Equal(b) }), cmp.Comparer(func(a, b plugins.Credentials) bool { return a.Equal(b) }),
+	}
 	for what, d := range map[string]string{
 		"app": cmp.Diff(r.App(4), got.App(4), opts), "entry": cmp.Diff(r.Entry(3), got.Entry(3), opts), "token": cmp.Diff(r.Token(2), got.Token(2), opts),
 	} {

@@ -159,6 +159,17 @@ func (c Client) Entries(ctx context.Context) ([]appregistry.Entry, error) {
 	return slices.DeleteFunc(list, func(e appregistry.Entry) bool { return len(e.Holders) == 0 }), err
 }
 
+// Remembered lists the tokens that nobody holds any more: those that wait for
+// their cancel, and those of which only the name is kept until their max date.
+// They carry no holder by which they could be somebody's, so that only a trusted
+// caller sees them.
+func (c Client) Remembered(ctx context.Context) ([]appregistry.TokenStatus, error) {
+	if !c.caller.Trusted {
+		return nil, nil
+	}
+	return ask(ctx, c.r, (*core.Core).Remembered)
+}
+
 // Apps lists the caller's applications; a trusted caller sees all.
 func (c Client) Apps(ctx context.Context) ([]AppStatus, error) {
 	list, err := ask(ctx, c.r, (*core.Core).Apps)

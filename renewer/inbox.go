@@ -10,6 +10,7 @@ import (
 // asked on the loop's goroutine.
 type item struct {
 	event core.Event
+	late  bool    // the event answers a job that was answered for before
 	reply *waiter // of a request
 	ask   func(*core.Core)
 }

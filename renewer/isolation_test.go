@@ -29,6 +29,9 @@ func TestT03_NobodyInParticularSeesAndDoesNothing(t *testing.T) {
 		if list, err := nobody.Entries(ctx); err != nil || len(list) > 0 {
 			t.Errorf("entries: %d, %v; want none", len(list), err)
 		}
+		if err := nobody.Unregister(ctx, key("job")); !errors.Is(err, appregistry.ErrNotFound) {
+			t.Errorf("unregister: %v, want not found", err)
+		}
 		if err := nobody.Register(ctx, app("own", "hdfs")); err == nil {
 			t.Error("registered one")
 		}
@@ -81,6 +84,26 @@ func TestP8_ProviderThatKnowsNothingDelaysNobody(t *testing.T) {
 		if err := r.Register(ctx, bringing("other", elsewhere)); err == nil {
 			t.Error("a token that may be the silent provider's was taken for foreign")
 		}
+	})
+}
+
+// thrower panics when it is asked what it serves.
+type thrower struct{ *lender }
+
+func (thrower) Authorities(context.Context) ([]plugins.Authority, error) {
+	panic("a bug of the provider")
+}
+
+// Shows: U9.
+func TestY19_ProviderThatThrowsWhenAskedEndsThatRegistrationOnly(t *testing.T) {
+	l, s := newLender(hadooptest.Lifetimes{}), newShelf()
+	running(t, renewer.Config{Providers: map[string]plugins.Provider{"bad": thrower{l}, "hdfs": l}, Stager: s}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+		for range 2 { // the second must not wait for the first one's answer
+			if err := r.Register(ctx, app("job", "bad")); err == nil {
+				t.Error("registered with a provider that threw")
+			}
+		}
+		must(t, r.Register(ctx, app("job", "hdfs")))
 	})
 }
 
@@ -185,6 +208,87 @@ func TestRegister_RefusesWhatCannotWork(t *testing.T) {
 		}
 		if n := l.count("obtain") + l.count("renew"); n > 0 {
 			t.Errorf("%d calls for applications that were refused", n)
+		}
+	})
+}
+
+// tardy returns its first token after its time is over.
+type tardy struct{ *lender }
+
+func (p tardy) Obtain(ctx context.Context, req plugins.ObtainRequest) ([]plugins.Grant, error) {
+	g, err := p.lender.Obtain(ctx, req)
+	if p.count("obtain") == 1 {
+		time.Sleep(40 * time.Second)
+	}
+	return g, err
+}
+
+func TestB11_LateTokenIsNotForgotten(t *testing.T) {
+	l, s := newLender(hadooptest.Lifetimes{}), newShelf()
+	var seen events
+	running(t, renewer.Config{Providers: providers(tardy{l}), Stager: s, Hooks: seen.hooks()}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+		must(t, r.Register(ctx, app("job", "hdfs")))
+		time.Sleep(5 * time.Minute)
+		if seen.count("grant-orphaned") == 0 {
+			t.Error("no word of an obtain that did not return in time")
+		}
+		if obtained, live, cancelled := l.count("obtain"), l.secrets.Live(), l.count("cancel"); live != 1 || obtained != cancelled+1 {
+			t.Errorf("%d obtained, %d cancelled, %d live; want the one in use", obtained, cancelled, live)
+		}
+	})
+}
+
+// A token whose cancel does not get through is listed until it does.
+func TestP10_PendingCancelIsListed(t *testing.T) {
+	l, s := newLender(hadooptest.Lifetimes{}), newShelf()
+	running(t, renewer.Config{Providers: providers(l), Stager: s}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+		must(t, r.Register(ctx, app("job", "hdfs")))
+		l.fail(func(op string) error {
+			if op == "cancel" {
+				return errTest(1)
+			}
+			return nil
+		})
+		must(t, r.Unregister(ctx, key("job")))
+		time.Sleep(time.Minute)
+		operator := r.As(renewer.Caller{Trusted: true})
+		list, err := operator.Remembered(ctx)
+		must(t, err)
+		if len(list) != 1 || list[0].State != appregistry.CancelPending || list[0].Next.IsZero() {
+			t.Errorf("remembered %+v, want one that waits for its next try", list)
+		}
+		l.fail(nil)
+		time.Sleep(time.Hour)
+		if n := l.secrets.Live(); n != 0 {
+			t.Errorf("%d tokens live", n)
+		}
+		if list, err := r.As(renewer.Caller{Name: "alice"}).Remembered(ctx); err != nil || len(list) > 0 {
+			t.Errorf("alice sees %d, %v; want none", len(list), err)
+		}
+	})
+}
+
+// other is a provider that gives tokens of a kind which is not its own.
+type other struct{ *lender }
+
+func (other) Kinds() []string { return []string{"OTHER_TOKEN"} }
+
+func TestB51_TokenOfAnotherKindIsNotTaken(t *testing.T) {
+	l, s := newLender(hadooptest.Lifetimes{}), newShelf()
+	var seen events
+	running(t, renewer.Config{Providers: map[string]plugins.Provider{"other": other{l}}, Stager: s, Hooks: seen.hooks()}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+		short, cancel := context.WithTimeout(ctx, time.Hour)
+		defer cancel()
+		if err := r.Register(short, app("job", "other")); err == nil {
+			t.Error("registered with a token of another kind")
+		}
+		if _, ok := s.newest(key("job")); ok {
+			t.Error("a token of another kind is staged")
+		}
+		seen.mu.Lock()
+		defer seen.mu.Unlock()
+		if failed := seen.last["try-failed"]; plugins.KindOf(failed.Err) != plugins.KindSuspect {
+			t.Errorf("the failure reads %v, want kind suspect", failed.Err)
 		}
 	})
 }

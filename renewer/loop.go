@@ -112,7 +112,9 @@ func (l *loop) accept(it item) {
 	}
 	switch it.event.(type) {
 	case core.Obtained, core.Renewed, core.Cancelled, core.Staged, core.Committed:
-		l.flight--
+		if !it.late {
+			l.flight--
+		}
 	}
 	l.step(it.event)
 }
@@ -147,6 +149,9 @@ func (l *loop) do(a core.Action) {
 			key: a.Authority.String(), before: a.Before, share: l.r.cfg.PerAuthority, timeout: a.Timeout,
 			do:     func(ctx context.Context) core.Event { return l.r.obtain(ctx, a) },
 			failed: func(err error) core.Event { return core.Obtained{Job: a.Job, Err: err} },
+			// A token that comes late is used or cancelled, and not forgotten.
+			unfinished: func(err error) core.Event { return core.Obtained{Job: a.Job, Err: err, Unfinished: true} },
+			late:       func(ev core.Event) { l.r.inbox.put(item{event: ev, late: true}) },
 		})
 	case core.Renew:
 		l.work(task{

@@ -21,7 +21,11 @@ type task struct {
 	do      func(ctx context.Context) core.Event
 	failed  func(err error) core.Event
 	answer  func(core.Event)
-	order   uint64
+	// unfinished answers for a call that does not return in time, instead of
+	// failed; its own answer then comes by late. Both nil: it is dropped.
+	unfinished func(err error) core.Event
+	late       func(core.Event)
+	order      uint64
 }
 
 // pool runs tasks, for each service its share of calls at a time and no more.
@@ -82,25 +86,32 @@ func (p *pool) run(t task) {
 	select {
 	case ev := <-done:
 		t.answer(ev)
+		return
 	case <-ctx.Done():
-		t.answer(late(ctx, done, t))
+	}
+	// What it brings may be a token: it gets a little time to notice.
+	limit := time.NewTimer(lateFor)
+	defer limit.Stop()
+	select {
+	case ev := <-done:
+		t.answer(ev)
+	case <-limit.C:
+		t.giveUp(fmt.Errorf("no answer: %w", context.Cause(ctx)), done)
 	}
 }
 
 // lateFor is how long a call may take to notice that its context ended.
 const lateFor = 2 * time.Second
 
-// late waits a little for a call whose context ended, since what it brings may
-// be a token; then it answers in its place.
-func late(ctx context.Context, done <-chan core.Event, t task) core.Event {
-	limit := time.NewTimer(lateFor)
-	defer limit.Stop()
-	select {
-	case ev := <-done:
-		return ev
-	case <-limit.C:
-		return t.failed(fmt.Errorf("no answer: %w", context.Cause(ctx)))
+// giveUp answers for a call that does not return, and hands on what it brings if
+// it does after all.
+func (t task) giveUp(err error, done <-chan core.Event) {
+	if t.unfinished == nil {
+		t.answer(t.failed(err))
+		return
 	}
+	t.answer(t.unfinished(err))
+	t.late(<-done)
 }
 
 // leave gives back a place in a service's share.

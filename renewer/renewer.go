@@ -114,7 +114,7 @@ func New(c Config) (*Renewer, error) {
 		}
 	}
 	c = c.withDefaults()
-	return &Renewer{cfg: c, clock: c.clock(), router: newRouter(c.Providers, c.clock(), c.Logger), inbox: newInbox()}, nil
+	return &Renewer{cfg: c, clock: c.clock(), router: newRouter(c), inbox: newInbox()}, nil
 }
 
 // Run keeps tokens alive until f returns or ctx ends, and returns what f

@@ -92,6 +92,35 @@ func TestP4_ReplacedTokenLivesUntilItsSuccessorIsStaged(t *testing.T) {
 	})
 }
 
+// A reader of Spark's looks when the file it holds says so, and not before. The
+// token it holds must log in until then, though a successor is staged meanwhile.
+//
+// Shows: F44.
+func TestP4_ReplacedTokenWaitsForReadersThatLookAtTheNextUpdate(t *testing.T) {
+	l, s := newLender(hadooptest.Lifetimes{}), newShelf()
+	running(t, renewer.Config{Providers: providers(l), Stager: s}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+		must(t, r.Register(ctx, app("job", "hdfs")))
+		held, _ := s.newest(key("job"))
+		looks := 0
+		for minute := range 20 * 24 * 60 {
+			if !time.Now().Before(held.NextUpdate) {
+				looks++
+				held, _ = s.newest(key("job"))
+			}
+			if err := l.valid(only(t, held.Credentials)); err != nil {
+				t.Fatalf("minute %d, after %d looks: the token in use does not log in: %v", minute, looks, err)
+			}
+			time.Sleep(time.Minute)
+		}
+		if looks < 3 {
+			t.Errorf("%d looks in 20 days", looks)
+		}
+		if n := l.count("cancel"); n < 2 {
+			t.Errorf("%d cancels, want one for each token that nobody reads any more", n)
+		}
+	})
+}
+
 // Shows: C-Y09, B12, P8.
 func TestY18_HungTargetDelaysNobody(t *testing.T) {
 	healthy, hung, s := newLender(hadooptest.Lifetimes{}), newLender(hadooptest.Lifetimes{}), newShelf()

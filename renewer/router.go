@@ -28,6 +28,7 @@ const askAgain = 30 * time.Second
 // dialled because a token says so.
 type router struct {
 	providers map[string]plugins.Provider
+	timeout   time.Duration // of each question to a provider
 	clock     clock.Source
 	log       *slog.Logger
 
@@ -43,8 +44,8 @@ type known struct {
 	asking      chan struct{} // closed when the question under way is answered; nil: there is none
 }
 
-func newRouter(providers map[string]plugins.Provider, source clock.Source, log *slog.Logger) *router {
-	return &router{providers: providers, clock: source, log: log, known: map[string]*known{}}
+func newRouter(c Config) *router {
+	return &router{providers: c.Providers, timeout: c.CallTimeout, clock: c.clock(), log: c.Logger, known: map[string]*known{}}
 }
 
 func (r *router) provider(instance string) (plugins.Provider, error) {
@@ -95,12 +96,12 @@ func (r *router) authorities(ctx context.Context, instance string, fresh bool) (
 // refresh asks a provider and remembers its answer. One that fails leaves what
 // is known; one whose caller gave up leaves the question to the next.
 func (r *router) refresh(ctx context.Context, instance string, p plugins.Provider, k *known) ([]plugins.Authority, error) {
-	list, err := p.(plugins.Authorizer).Authorities(ctx)
+	list, err := bounded(ctx, r.timeout, p.(plugins.Authorizer).Authorities)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	close(k.asking)
 	k.asking = nil
-	if ctx.Err() == nil {
+	if ctx.Err() == nil { // else the next caller asks again
 		k.asked = r.clock.Now().Boot
 	}
 	switch {
@@ -175,7 +176,7 @@ func (r *router) brought(ctx context.Context, c Caller, t plugins.Token) (core.B
 		return core.Brought{Reason: fmt.Sprintf("ambiguous: both %s and %s answer for this kind and service", found[0].authority, found[1].authority)}, nil
 	}
 	b := core.Brought{Authority: found[0].authority}
-	if b.Identity, err = identify(ctx, r.providers[b.Authority.Instance], t); err != nil {
+	if b.Identity, err = r.identify(ctx, r.providers[b.Authority.Instance], t); err != nil {
 		return core.Brought{}, err
 	}
 	b.Obtains = found[0].obtains && b.Identity != nil && c.mayActFor(b.Identity.User)
@@ -209,15 +210,45 @@ func (r *router) find(ctx context.Context, t plugins.Token, fresh bool) (found [
 }
 
 // identify reads a token's identifier; nil from a provider that reads none.
-func identify(ctx context.Context, p plugins.Provider, t plugins.Token) (*plugins.Identity, error) {
+func (r *router) identify(ctx context.Context, p plugins.Provider, t plugins.Token) (*plugins.Identity, error) {
 	if !plugins.AbilitiesOf(p).Identify {
 		return nil, nil
 	}
-	id, err := p.(plugins.Identifier).Identify(ctx, t)
+	id, err := bounded(ctx, r.timeout, func(ctx context.Context) (plugins.Identity, error) {
+		return p.(plugins.Identifier).Identify(ctx, t)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("identifier of a token of kind %q for %q: %w", t.Kind, t.Service, err)
 	}
 	return &id, nil
+}
+
+// bounded asks a provider in the caller's stead: a panic is an error, and neither
+// the caller nor those who wait for his answer hang with a provider that does.
+func bounded[T any](ctx context.Context, timeout time.Duration, question func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	type answer struct {
+		value T
+		err   error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		var a answer
+		defer func() {
+			if err := panicError(recover()); err != nil {
+				a.err = err
+			}
+			answers <- a
+		}()
+		a.value, a.err = question(ctx)
+	}()
+	select {
+	case a := <-answers:
+		return a.value, a.err
+	case <-ctx.Done():
+		return answer{}.value, fmt.Errorf("no answer: %w", context.Cause(ctx))
+	}
 }
 
 // canonicalService is the form in which service texts are compared: lower case,

@@ -2,7 +2,6 @@ package renewer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -22,15 +21,17 @@ func (r *Renewer) obtain(ctx context.Context, a core.Obtain) core.Event {
 	}
 	granted, err := p.Obtain(ctx, a.Request)
 	if err == nil {
-		err = checkGrants(p, granted)
+		err = checkKinds(p, granted)
 	}
 	if err != nil {
 		return core.Obtained{Job: a.Job, Err: fmt.Errorf("provider %q: obtain for %s: %w", instance, a.Request.User, err)}
 	}
+	// What was granted is looked at even where time is up: it must not be lost.
+	ctx = context.WithoutCancel(ctx)
 	grants := make([]core.Grant, len(granted))
 	for i, g := range granted {
 		g.Token = g.Token.Clone()
-		id, err := identify(ctx, p, g.Token)
+		id, err := r.router.identify(ctx, p, g.Token)
 		if err != nil {
 			return core.Obtained{Job: a.Job, Err: fmt.Errorf("provider %q: obtain for %s: %w", instance, a.Request.User, plugins.Suspect(err))}
 		}
@@ -39,33 +40,16 @@ func (r *Renewer) obtain(ctx context.Context, a core.Obtain) core.Event {
 	return core.Obtained{Job: a.Job, Grants: grants}
 }
 
-// checkGrants refuses an answer whole that is not an answer to what was asked.
-func checkGrants(p plugins.Provider, granted []plugins.Grant) error {
-	if len(granted) == 0 {
-		return plugins.Suspect(errors.New("no error and no tokens"))
-	}
+// checkKinds refuses an answer with a token that is not the provider's to give.
+// All else about grants is the core's to judge.
+func checkKinds(p plugins.Provider, granted []plugins.Grant) error {
 	kinds := p.Kinds()
-	seen := map[string]bool{}
 	for _, g := range granted {
-		alias := aliasOf(g)
-		switch {
-		case !slices.Contains(kinds, g.Token.Kind):
-			return plugins.Refused("kind", fmt.Errorf("it answered with %v, and is there for %q", g.Token, kinds))
-		case len(g.Token.Identifier) == 0:
-			return plugins.Suspect(fmt.Errorf("it answered with a token of kind %q without identifier", g.Token.Kind))
-		case seen[alias]:
-			return plugins.Suspect(fmt.Errorf("it answered with two tokens for %q", alias))
+		if !slices.Contains(kinds, g.Token.Kind) {
+			return plugins.Suspect(fmt.Errorf("it answered with %v, and is there for %q", g.Token, kinds))
 		}
-		seen[alias] = true
 	}
 	return nil
-}
-
-func aliasOf(g plugins.Grant) string {
-	if g.Alias != "" {
-		return g.Alias
-	}
-	return g.Token.Service
 }
 
 func (r *Renewer) renew(ctx context.Context, a core.Renew) core.Event {

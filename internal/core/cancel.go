@@ -13,7 +13,8 @@ import (
 const rememberFor = 24 * time.Hour
 
 // release lets a token go when nobody needs it: at once where its entry has no
-// holder left, else after a grace, for readers that have the old set in use.
+// holder left, else a grace after the time at which the readers of the last set
+// with it look for the next one.
 func (c *Core) release(t *token) {
 	if c.tokens[t.rec.ID] != t || ended(t.rec.State) || leaving(t.rec.State) || c.reg.Referenced(t.rec.ID) {
 		return
@@ -22,7 +23,8 @@ func (c *Core) release(t *token) {
 		return // it is about to take its place
 	}
 	if len(c.reg.Holders(t.rec.Entry)) > 0 {
-		t.releaseAt = c.now.Boot + c.policyOf(t).GraceAfter(t.endAt-c.now.Boot)
+		from := max(c.now.Boot, c.now.Boot+t.rec.ReadUntil.Sub(c.now.Wall))
+		t.releaseAt = from + c.policyOf(t).GraceAfter(t.endAt-from)
 		c.schedule(t)
 		return
 	}

@@ -220,8 +220,10 @@ func (c *Core) waitsInVain(rec *appregistry.AppRecord) bool {
 }
 
 func (c *Core) setOf(rec *appregistry.AppRecord, made assembled) appregistry.Set {
-	set := appregistry.Set{App: rec.App.Key(), UUID: rec.UUID, User: rec.App.User, Generation: rec.Generation,
-		Epoch: max(c.epoch, rec.EpochFloor), Credentials: made.creds}
+	set := appregistry.Set{
+		App: rec.App.Key(), UUID: rec.UUID, User: rec.App.User, Generation: rec.Generation,
+		Epoch: max(c.epoch, rec.EpochFloor), Credentials: made.creds,
+	}
 	update, end := never, never
 	for _, id := range made.tokens {
 		t := c.tokens[id]
@@ -332,23 +334,33 @@ func (c *Core) staging(a *app, r *round) {
 // published: the generation is at every target. Only now may what it took the
 // place of go.
 func (c *Core) published(a *app, r *round) {
-	old := union(a.rec.Published.Tokens, a.rec.Offered)
+	old, readUntil := union(a.rec.Published.Tokens, a.rec.Offered), a.rec.Published.NextUpdate
 	a.rec.Offered = nil
 	a.round, a.failures, a.stageAt = nil, 0, never
-	a.rec.Published = appregistry.Published{Generation: r.set.Generation, Digest: r.made.digest, Tokens: r.made.tokens}
+	a.rec.Published = appregistry.Published{Generation: r.set.Generation, Digest: r.made.digest, Tokens: r.made.tokens, NextUpdate: r.set.NextUpdate}
 	c.reg.PutApp(a.rec)
 	for _, id := range r.made.tokens {
 		if t := c.tokens[id]; t != nil && t.rec.State == appregistry.Publishing {
 			c.toLater(t, c.resting(t), t.rec.Reason)
 		}
 	}
-	c.emit(Notify{What: SetStaged, Op: "stage", Apps: []appregistry.AppKey{a.rec.App.Key()}, Generation: r.set.Generation,
-		Next: r.set.NextUpdate, Expires: r.set.EarliestEnd})
+	c.emit(Notify{
+		What: SetStaged, Op: "stage", Apps: []appregistry.AppKey{a.rec.App.Key()}, Generation: r.set.Generation,
+		Next: r.set.NextUpdate, Expires: r.set.EarliestEnd,
+	})
 	if !a.changed {
 		c.ready(a)
 	}
 	for _, id := range old {
-		if t := c.tokens[id]; t != nil && !c.reg.Referenced(id) {
+		t := c.tokens[id]
+		if t == nil || slices.Contains(r.made.tokens, id) {
+			continue
+		}
+		if readUntil.After(t.rec.ReadUntil) {
+			t.rec.ReadUntil = readUntil
+			c.reg.PutToken(t.rec)
+		}
+		if !c.reg.Referenced(id) {
 			c.release(t)
 		}
 	}
@@ -373,8 +385,10 @@ func (c *Core) stageFailed(a *app, failed ...stageFailure) {
 		if refusal(f.err) {
 			what = TryAlarmed
 		}
-		c.emit(Notify{What: what, Op: "stage", Apps: []appregistry.AppKey{a.rec.App.Key()}, Generation: a.rec.Generation,
-			Target: f.target, Err: f.err, Reason: f.err.Error(), Next: c.wall(a.stageAt)})
+		c.emit(Notify{
+			What: what, Op: "stage", Apps: []appregistry.AppKey{a.rec.App.Key()}, Generation: a.rec.Generation,
+			Target: f.target, Err: f.err, Reason: f.err.Error(), Next: c.wall(a.stageAt),
+		})
 	}
 }
 

@@ -159,8 +159,10 @@ func (c *Core) obtained(ev Obtained) {
 		c.jobs[ev.Job] = j
 	}
 	if ev.Unfinished || errors.Is(ev.Err, context.DeadlineExceeded) {
-		c.emit(Notify{What: GrantOrphaned, Op: "obtain", Apps: c.keysOf(c.users(s)), Authority: s.key.Authority,
-			Err: ev.Err, Reason: "it may have issued a token that nobody received"})
+		c.emit(Notify{
+			What: GrantOrphaned, Op: "obtain", Apps: c.keysOf(c.users(s)), Authority: s.key.Authority,
+			Err: ev.Err, Reason: "it may have issued a token that nobody received",
+		})
 	}
 	switch {
 	case c.supplies[s.key] != s || !c.inUse(s):
@@ -309,8 +311,10 @@ func (c *Core) supplyFailed(s *supply, err error) {
 	}
 	at := c.now.Boot + wait
 	c.set(&s.timer, supplyTimer, s.num, at)
-	c.emit(Notify{What: what, Op: "obtain", Apps: c.keysOf(c.users(s)), Authority: s.key.Authority, Err: err,
-		Reason: err.Error(), Next: c.wall(at)})
+	c.emit(Notify{
+		What: what, Op: "obtain", Apps: c.keysOf(c.users(s)), Authority: s.key.Authority, Err: err,
+		Reason: err.Error(), Next: c.wall(at),
+	})
 	if kind != plugins.KindDenied || final {
 		c.openSupplyGates(s, err)
 	}

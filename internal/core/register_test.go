@@ -188,8 +188,10 @@ func TestCY03_BroughtTokenThatIsUnknownIsRefused(t *testing.T) {
 	w := newWorld(t, day, 7*day)
 	tok := w.svc.issue("alice")
 	w.svc.tokens[string(tok.Identifier)].cancelled = true
-	err := w.done(w.register(registration{app: app("a"), bring: bring(tok),
-		brought: map[string]core.Brought{"ns1": {Authority: ns1, Identity: w.svc.identity(tok)}}}))
+	err := w.done(w.register(registration{
+		app: app("a"), bring: bring(tok),
+		brought: map[string]core.Brought{"ns1": {Authority: ns1, Identity: w.svc.identity(tok)}},
+	}))
 	if plugins.KindOf(err) != plugins.KindReplace || !strings.Contains(err.Error(), "unknown token") {
 		t.Errorf("error %v, want the service's reason", err)
 	}

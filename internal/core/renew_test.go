@@ -70,8 +70,10 @@ func TestB23_RenewalStopsWhereItNoLongerExtends(t *testing.T) {
 	tok := w.svc.issue("alice")
 	id := *w.svc.identity(tok)
 	id.Max = time.Time{}
-	w.mustDone(w.register(registration{app: app("a"), bring: bring(tok),
-		brought: map[string]core.Brought{"ns1": {Authority: ns1, Identity: &id, Obtains: true}}}))
+	w.mustDone(w.register(registration{
+		app: app("a"), bring: bring(tok),
+		brought: map[string]core.Brought{"ns1": {Authority: ns1, Identity: &id, Obtains: true}},
+	}))
 	for range 30 * 24 {
 		w.run(time.Hour)
 		if !w.valid("a", "ns1") {
@@ -92,8 +94,10 @@ func TestB25_AnswersWithoutSenseDoNotSpin(t *testing.T) {
 		for _, obtains := range []bool{true, false} {
 			w := newWorld(t, day, 7*day)
 			tok := w.svc.issue("alice")
-			w.mustDone(w.register(registration{app: app("a"), bring: bring(tok),
-				brought: map[string]core.Brought{"ns1": {Authority: ns1, Identity: w.svc.identity(tok), Obtains: obtains}}}))
+			w.mustDone(w.register(registration{
+				app: app("a"), bring: bring(tok),
+				brought: map[string]core.Brought{"ns1": {Authority: ns1, Identity: w.svc.identity(tok), Obtains: obtains}},
+			}))
 			calls := 0
 			for range 24 * 60 {
 				for len(w.out) > 0 {
@@ -240,8 +244,10 @@ func TestP11_OldTokenGivenAgainDoesNotTurnTheClockBack(t *testing.T) {
 			if act, ok := a.(core.Obtain); ok {
 				w.out = slices.Delete(w.out, i, i+1)
 				l := w.svc.tokens[string(tok.Identifier)]
-				w.step(core.Obtained{Job: act.Job, Grants: []core.Grant{{Grant: plugins.Grant{Alias: "ns1", Token: tok.Clone(),
-					Expires: l.expires, Max: l.max}, Identity: w.svc.identity(tok)}}})
+				w.step(core.Obtained{Job: act.Job, Grants: []core.Grant{{Grant: plugins.Grant{
+					Alias: "ns1", Token: tok.Clone(),
+					Expires: l.expires, Max: l.max,
+				}, Identity: w.svc.identity(tok)}}})
 				return true
 			}
 		}
@@ -271,8 +277,10 @@ func TestP10_EveryTokenHasAStateAndANextStep(t *testing.T) {
 	none := w.svc.issue("alice")
 	id := *w.svc.identity(none)
 	id.Renewer, id.Ours = "", false
-	w.mustDone(w.register(registration{app: app("a"), bring: bring(none),
-		brought: map[string]core.Brought{"ns1": {Authority: ns1, Identity: &id}}}))
+	w.mustDone(w.register(registration{
+		app: app("a"), bring: bring(none),
+		brought: map[string]core.Brought{"ns1": {Authority: ns1, Identity: &id}},
+	}))
 	w.run(day / 2)
 	s := w.only().Tokens[0]
 	if s.State != appregistry.Foreign || s.Reason != "not-renewable: no renewer" {

@@ -69,8 +69,10 @@ func TestY33_AppLeavesWhileItsObtainIsOut(t *testing.T) {
 func TestY6_TokenThatCannotBeReplacedSimplyEnds(t *testing.T) {
 	w := newWorld(t, day, 7*day)
 	tok := w.svc.issue("alice")
-	w.mustDone(w.register(registration{app: app("a"), bring: bring(tok),
-		brought: map[string]core.Brought{"ns1": {Authority: ns1, Identity: w.svc.identity(tok)}}}))
+	w.mustDone(w.register(registration{
+		app: app("a"), bring: bring(tok),
+		brought: map[string]core.Brought{"ns1": {Authority: ns1, Identity: w.svc.identity(tok)}},
+	}))
 	w.run(8 * day)
 	if len(w.noted(core.TokenEnded)) != 1 || len(w.noted(core.TokenLost)) != 0 {
 		t.Errorf("ended %d, lost %d; want 1 and 0", len(w.noted(core.TokenEnded)), len(w.noted(core.TokenLost)))

@@ -180,8 +180,10 @@ func TestT02_OnlyWhoMayActForTheOwnerBringsHisToken(t *testing.T) {
 			tok := w.svc.issue("alice")
 			id := *w.svc.identity(tok)
 			id.RealShort = c.real
-			r := registration{app: app("a"), caller: c.caller, bring: bring(tok),
-				brought: map[string]core.Brought{"ns1": {Authority: ns1, Identity: &id, Obtains: true}}}
+			r := registration{
+				app: app("a"), caller: c.caller, bring: bring(tok),
+				brought: map[string]core.Brought{"ns1": {Authority: ns1, Identity: &id, Obtains: true}},
+			}
 			r.app.User = c.user
 			wantCode(t, w.done(w.register(r)), c.code)
 		})

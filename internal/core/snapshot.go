@@ -108,9 +108,11 @@ func (c *Core) Apps() []AppStatus {
 		if a.rec.Replaces != 0 {
 			continue
 		}
-		s := AppStatus{Key: a.rec.App.Key(), User: a.rec.App.User, UUID: a.rec.UUID,
+		s := AppStatus{
+			Key: a.rec.App.Key(), User: a.rec.App.User, UUID: a.rec.UUID,
 			Generation: a.rec.Generation, Ready: a.rec.Ready,
-			Entries: map[string]appregistry.EntryID{}, Missing: map[string]string{}, NextStage: c.wall(a.stageAt)}
+			Entries: map[string]appregistry.EntryID{}, Missing: map[string]string{}, NextStage: c.wall(a.stageAt),
+		}
 		for _, h := range a.rec.Holdings {
 			s.Entries[h.Alias] = h.Entry
 		}

@@ -17,10 +17,14 @@ func TestP9_NothingIsKeptOfApplicationsThatLeft(t *testing.T) {
 	s.step(Start{})
 	ns := appregistry.Authority{Instance: "hdfs", Name: "ns1"}
 	for i := range 5 {
-		app := appregistry.App{ID: appregistry.AppID(fmt.Sprint("a", i)), User: "alice",
-			Credentials: plugins.Credentials{Tokens: map[string]plugins.Token{"x": s.token()}}}
-		s.step(Register{Request: 1, Caller: Caller{Trusted: true}, App: app, Brought: map[string]Brought{"x": {Authority: ns, Obtains: true,
-			Identity: &plugins.Identity{User: "alice", Ours: true, Issued: s.date(0), Max: s.date(7 * 24 * time.Hour)}}}})
+		app := appregistry.App{
+			ID: appregistry.AppID(fmt.Sprint("a", i)), User: "alice",
+			Credentials: plugins.Credentials{Tokens: map[string]plugins.Token{"x": s.token()}},
+		}
+		s.step(Register{Request: 1, Caller: Caller{Trusted: true}, App: app, Brought: map[string]Brought{"x": {
+			Authority: ns, Obtains: true,
+			Identity: &plugins.Identity{User: "alice", Ours: true, Issued: s.date(0), Max: s.date(7 * 24 * time.Hour)},
+		}}})
 		s.run(8 * 24 * time.Hour) // beyond its max date: a successor was obtained
 		s.step(Unregister{Request: 2, Caller: Caller{Trusted: true}, App: app.Key()})
 		s.run(20 * 24 * time.Hour)
@@ -61,8 +65,10 @@ func (s *stub) step(ev Event) {
 			s.step(Cancelled{Job: a.Job})
 		case Obtain:
 			s.obtains++
-			s.step(Obtained{Job: a.Job, Grants: []Grant{{Grant: plugins.Grant{Token: s.token(),
-				Expires: s.date(24 * time.Hour), Max: s.date(7 * 24 * time.Hour)}}}})
+			s.step(Obtained{Job: a.Job, Grants: []Grant{{Grant: plugins.Grant{
+				Token:   s.token(),
+				Expires: s.date(24 * time.Hour), Max: s.date(7 * 24 * time.Hour),
+			}}}})
 		}
 	}
 }

@@ -58,8 +58,10 @@ type target struct {
 }
 
 func newWorld(t fataler, interval, max time.Duration) *world {
-	w := &world{t: t, wall: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), store: map[string][]byte{},
-		targets: map[string]*target{}, replies: map[core.Request][]core.Reply{}}
+	w := &world{
+		t: t, wall: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), store: map[string][]byte{},
+		targets: map[string]*target{}, replies: map[core.Request][]core.Reply{},
+	}
 	w.svc = newService(func() time.Time { return w.wall.Add(w.boot) }, interval, max)
 	w.start()
 	return w
