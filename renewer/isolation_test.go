@@ -14,7 +14,7 @@ import (
 	"github.com/tokenwheel/tokenwheel/renewer"
 )
 
-// Shows: T-04, T-57.
+// Shows: T-04.
 func TestT03_NobodyInParticularSeesAndDoesNothing(t *testing.T) {
 	l, s := newLender(hadooptest.Lifetimes{}), newShelf()
 	running(t, renewer.Config{Providers: providers(l), Stager: s}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
@@ -118,7 +118,7 @@ func (h stuck) Stage(ctx context.Context, set appregistry.Set) (appregistry.Rece
 	return h.shelf.Stage(ctx, set)
 }
 
-// Shows: P8, B100, C-F08.
+// Shows: P8.
 func TestB100_HungFileSystemsDelayNoRenewal(t *testing.T) {
 	l, s := newLender(hadooptest.Lifetimes{RenewInterval: 2 * time.Minute, MaxLifetime: time.Hour}), newShelf()
 	running(t, renewer.Config{Providers: providers(l), Stager: stuck{s}}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
@@ -139,7 +139,6 @@ func TestB100_HungFileSystemsDelayNoRenewal(t *testing.T) {
 	})
 }
 
-// Shows: KP02.
 func TestRegister_KnowsAtShutdownWhatIsDurable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, s := newLender(hadooptest.Lifetimes{}), newShelf()
@@ -158,7 +157,6 @@ func TestRegister_KnowsAtShutdownWhatIsDurable(t *testing.T) {
 	})
 }
 
-// Shows: T-57.
 func TestT57_HookThatPanicsEndsNothing(t *testing.T) {
 	l, s := newLender(hadooptest.Lifetimes{}), newShelf()
 	heard := 0
@@ -177,7 +175,7 @@ func TestT57_HookThatPanicsEndsNothing(t *testing.T) {
 	}
 }
 
-// Shows: T-18, T-19.
+// Shows: T-19.
 func TestRegister_RefusesWhatCannotWork(t *testing.T) {
 	l, s := newLender(hadooptest.Lifetimes{}), newShelf()
 	running(t, renewer.Config{Providers: providers(l), Stager: s}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {

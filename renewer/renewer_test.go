@@ -24,7 +24,7 @@ func providers(l plugins.Provider) map[string]plugins.Provider {
 
 // Thirty days of a job: at every hour its newest set logs in.
 //
-// Shows: P2, Y16, Y27, Y28, F12, B23, C-Y11, C-Y13, C-Y21, C-H07.
+// Shows: P2, Y16, Y27, Y28, C-Y11, C-Y13, C-Y21, C-H07.
 func TestP2_JobOutlivesItsTokensForThirtyDays(t *testing.T) {
 	l, s := newLender(hadooptest.Lifetimes{}), newShelf()
 	var seen events
@@ -57,9 +57,7 @@ func TestP2_JobOutlivesItsTokensForThirtyDays(t *testing.T) {
 	})
 }
 
-// A token that was replaced is cancelled, and not before its successor is staged.
-//
-// Shows: C-Y11.
+// A token that was replaced is not cancelled before its successor is staged.
 func TestP4_ReplacedTokenLivesUntilItsSuccessorIsStaged(t *testing.T) {
 	l, s := newLender(hadooptest.Lifetimes{RenewInterval: time.Hour, MaxLifetime: 4 * time.Hour}), newShelf()
 	running(t, renewer.Config{Providers: providers(l), Stager: s}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
@@ -121,7 +119,7 @@ func TestP4_ReplacedTokenWaitsForReadersThatLookAtTheNextUpdate(t *testing.T) {
 	})
 }
 
-// Shows: C-Y09, B12, P8.
+// Shows: C-Y09, P8.
 func TestY18_HungTargetDelaysNobody(t *testing.T) {
 	healthy, hung, s := newLender(hadooptest.Lifetimes{}), newLender(hadooptest.Lifetimes{}), newShelf()
 	hung.service = "hung:8020"
@@ -342,7 +340,7 @@ func TestRegister_TellsReadyFromDurable(t *testing.T) {
 	})
 }
 
-// Shows: U2, P1, C-Y25, C-Y12, Y41.
+// Shows: U2, C-Y25.
 func TestY41_RestartGoesOnWhereItWas(t *testing.T) {
 	l, s, store := newLender(hadooptest.Lifetimes{}), newShelf(), appregistry.NewMemory()
 	synctest.Test(t, func(t *testing.T) {
@@ -369,7 +367,6 @@ func TestY41_RestartGoesOnWhereItWas(t *testing.T) {
 	})
 }
 
-// Shows: C-Y10.
 func TestY8_UnreadableIdentifierIsRefusedByName(t *testing.T) {
 	l, s := newLender(hadooptest.Lifetimes{}), newShelf()
 	running(t, renewer.Config{Providers: providers(l), Stager: s}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
@@ -387,7 +384,6 @@ func TestY8_UnreadableIdentifierIsRefusedByName(t *testing.T) {
 	})
 }
 
-// Shows: T-05.
 func TestB59_TokenOfAnotherUserIsNotTaken(t *testing.T) {
 	l, s := newLender(hadooptest.Lifetimes{}), newShelf()
 	wrong := swapped{l}

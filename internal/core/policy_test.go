@@ -18,7 +18,7 @@ func TestY14_PresetOfYARNRenewsAtNineTenths(t *testing.T) {
 	}
 }
 
-// Shows: S9, F13, C-V14.
+// Shows: F13.
 func TestCV14_RenewalsSpreadBelowThreeQuarters(t *testing.T) {
 	r, seen := random(), map[time.Duration]bool{}
 	for range 1000 {

@@ -14,7 +14,7 @@ const day = 24 * time.Hour
 
 // A brought token is renewed once at registration, then each day, and replaced
 // before its max date; its reader never holds a dead one.
-// Shows: Y9, Y16, Y26, Y28, C-Y01, C-Y11, C-Y21, P2.
+// Shows: Y9, Y16, Y28, C-Y11, C-Y21, P2.
 func TestY31_JobStartedInWeekOneIsServedInWeekTwo(t *testing.T) {
 	w := newWorld(t, day, 7*day)
 	tok := w.svc.issue("alice")

@@ -42,7 +42,6 @@ func TestY27_UnknownExpiryIsLearntByOneRenewal(t *testing.T) {
 	}
 }
 
-// Shows: Y17, C-Y22.
 func TestY33_AppLeavesWhileItsObtainIsOut(t *testing.T) {
 	for _, end := range []appregistry.AtEnd{appregistry.CancelObtained, appregistry.KeepAll} {
 		w := newWorld(t, day, 7*day)
@@ -66,7 +65,7 @@ func TestY33_AppLeavesWhileItsObtainIsOut(t *testing.T) {
 	}
 }
 
-func TestY6_TokenThatCannotBeReplacedSimplyEnds(t *testing.T) {
+func TestTokenThatCannotBeReplacedSimplyEnds(t *testing.T) {
 	w := newWorld(t, day, 7*day)
 	tok := w.svc.issue("alice")
 	w.mustDone(w.register(registration{
@@ -120,7 +119,7 @@ func TestB27_DenialIsRetriedSlowlyAndAlarmed(t *testing.T) {
 	}
 }
 
-func TestB52_NonsenseGrantsAreNotPublished(t *testing.T) {
+func TestB54_B59_NonsenseGrantsAreNotPublished(t *testing.T) {
 	grant := func(w *world, user string) core.Grant {
 		tok := w.svc.issue(user)
 		return core.Grant{Grant: plugins.Grant{Alias: "ns1", Token: tok, Expires: w.svc.now().Add(time.Hour)}, Identity: w.svc.identity(tok)}

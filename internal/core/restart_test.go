@@ -60,7 +60,7 @@ func TestCY34_ExpiredButRenewableIsRenewed(t *testing.T) {
 	}
 }
 
-// Shows: KP14, KP16.
+// Shows: KP16.
 func TestKP15_IntentSurvivesAndIsWeighedAgain(t *testing.T) {
 	w := newWorld(t, day, 7*day)
 	tok := w.svc.issue("alice")
@@ -198,8 +198,7 @@ func TestReregister(t *testing.T) {
 	})
 }
 
-// Shows: Y10, Y13, C-Y03, S44.
-func TestCY08_FirstDenialRejectsAndCancelsWhatWasGot(t *testing.T) {
+func TestFirstDenialRejectsAndCancelsWhatWasGot(t *testing.T) {
 	w := newWorld(t, day, 7*day)
 	other := appregistry.Authority{Instance: "hdfs", Name: "ns2"}
 	denied := true

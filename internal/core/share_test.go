@@ -66,7 +66,7 @@ func TestY34_CancelOnlyWhenTheLastHolderLeaves(t *testing.T) {
 	if e := w.core.Entries(); len(e) != 0 {
 		t.Errorf("entries are left: %+v", e)
 	}
-	// K18: it is remembered, and refused.
+	// KP18: it is remembered, and refused.
 	r := w.register(registration{app: app("c"), bring: bring(tok)})
 	wantCode(t, w.done(r), core.CodeTokenCancelled)
 }
