@@ -138,8 +138,12 @@ func ownerFlag(c *cobra.Command) *string {
 
 func describeApp(t *table, a control.App) {
 	for _, row := range [][2]string{
-		{"App", appName(a)}, {"User", a.User}, {"Files", "credentials-" + a.UUID + "-…"},
-		{"Generation", strconv.FormatUint(uint64(a.Generation), 10)}, {"Ready", strconv.FormatBool(a.Ready)}, {"Next staging", date(a.NextStage)},
+		{"App", appName(a)},
+		{"User", a.User},
+		{"Files", "credentials-" + a.UUID + "-…"},
+		{"Generation", strconv.FormatUint(uint64(a.Generation), 10)},
+		{"Ready", strconv.FormatBool(a.Ready)},
+		{"Next staging", date(a.NextStage)},
 	} {
 		t.row(row[0]+":", row[1])
 	}

@@ -47,12 +47,24 @@ func showTokens(t *table, tokens []control.Token) {
 
 func describeToken(t *table, v control.Token) {
 	for _, row := range [][2]string{
-		{"Token", strconv.FormatUint(v.ID, 10)}, {"Fingerprint", v.Fingerprint}, {"Kind", v.Kind}, {"Service", v.Service},
-		{"Authority", v.Authority}, {"Owner", v.Owner}, {"Holders", strings.Join(v.Holders, ", ")},
-		{"State", v.State}, {"Reason", v.Reason}, {"Current", strconv.FormatBool(v.Current)},
-		{"Obtained by us", strconv.FormatBool(v.Obtained)}, {"Proof of password", v.Proof}, {"Kept at end", strconv.FormatBool(v.Keep)},
-		{"Issued", date(v.Issued)}, {"Expires", date(v.Expires)}, {"Renew until", date(v.Max)},
-		{"Next attempt", date(v.Next)}, {"Failed attempts", strconv.Itoa(v.Attempts)},
+		{"Token", strconv.FormatUint(v.ID, 10)},
+		{"Fingerprint", v.Fingerprint},
+		{"Kind", v.Kind},
+		{"Service", v.Service},
+		{"Authority", v.Authority},
+		{"Owner", v.Owner},
+		{"Holders", strings.Join(v.Holders, ", ")},
+		{"State", v.State},
+		{"Reason", v.Reason},
+		{"Current", strconv.FormatBool(v.Current)},
+		{"Obtained by us", strconv.FormatBool(v.Obtained)},
+		{"Proof of password", v.Proof},
+		{"Kept at end", strconv.FormatBool(v.Keep)},
+		{"Issued", date(v.Issued)},
+		{"Expires", date(v.Expires)},
+		{"Renew until", date(v.Max)},
+		{"Next attempt", date(v.Next)},
+		{"Failed attempts", strconv.Itoa(v.Attempts)},
 	} {
 		t.row(row[0]+":", row[1])
 	}
