@@ -117,7 +117,7 @@ func TestRegister_ErrorsDoNotRepeatTheOperation(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), "register") {
 		t.Errorf("%v, want no word of the operation", err)
 	}
-	if err := w.done(w.unregister(alice, "none")); err != appregistry.ErrNotFound {
+	if err := w.done(w.unregister(alice, "none")); err != appregistry.ErrNotFound { //nolint:errorlint // itself, without a word around it
 		t.Errorf("%v, want %v alone", err, appregistry.ErrNotFound)
 	}
 }
