@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -287,6 +288,33 @@ func TestB51_TokenOfAnotherKindIsNotTaken(t *testing.T) {
 		defer seen.mu.Unlock()
 		if failed := seen.last["try-failed"]; plugins.KindOf(failed.Err) != plugins.KindSuspect {
 			t.Errorf("the failure reads %v, want kind suspect", failed.Err)
+		}
+	})
+}
+
+// refusing is a file system that lets nobody write.
+type refusing struct{ calls int }
+
+func (f *refusing) Stage(context.Context, appregistry.Set) (appregistry.Receipt, error) {
+	f.calls++
+	return appregistry.Receipt{}, plugins.Denied(errors.New("no such user there"))
+}
+
+// Renewals go on meanwhile, and must not hurry what only an operator can mend.
+//
+// Shows: P10.
+func TestB102_DeniedTargetIsTriedSlowlyAndNamed(t *testing.T) {
+	l, f := newLender(hadooptest.Lifetimes{RenewInterval: time.Minute, MaxLifetime: 24 * time.Hour}), &refusing{}
+	running(t, renewer.Config{Providers: providers(l), Stager: f}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+		must(t, r.As(renewer.Caller{Trusted: true}).Admit(ctx, app("job", "hdfs")))
+		time.Sleep(time.Hour)
+		if f.calls < 3 || f.calls > 30 {
+			t.Errorf("%d stagings in an hour of denials, want one in a few minutes", f.calls)
+		}
+		list, err := r.As(renewer.Caller{Trusted: true}).Apps(ctx)
+		must(t, err)
+		if len(list) != 1 || list[0].Ready || !strings.Contains(list[0].Trouble, "no such user there") || list[0].NextStage.IsZero() {
+			t.Errorf("listed as %+v, want the trouble and the next try", list)
 		}
 	})
 }

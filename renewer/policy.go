@@ -65,4 +65,5 @@ type AppStatus struct {
 	Entries    map[string]appregistry.EntryID // by alias
 	Missing    map[string]string              // by authority: why a token asked for is not there
 	NextStage  time.Time                      // by our wall clock; zero: not planned
+	Trouble    string                         // why the last staging failed; "" once one works
 }

@@ -3,7 +3,7 @@
 //
 // It drives the registry, the timer wheel and the state table of states.go, and
 // nothing else: no goroutine, channel, lock, clock or I/O, and no randomness but
-// a seeded source. The loop of package renewer, the simulator and the property
+// a seeded source. The loop of package renewer and the property
 // tests drive the same core. A Core belongs to one goroutine.
 //
 // Memory leads and the store follows: a step changes memory at once and marks

@@ -32,6 +32,7 @@ type app struct {
 	changed  bool   // since the round began
 	force    bool   // stage again, though nothing changed: a target was ahead
 	failures int
+	trouble  string // why the last staging failed; "" once one works
 }
 
 // round is one generation on its way to all targets of an application.
@@ -336,7 +337,7 @@ func (c *Core) staging(a *app, r *round) {
 func (c *Core) published(a *app, r *round) {
 	old, readUntil := union(a.rec.Published.Tokens, a.rec.Offered), a.rec.Published.NextUpdate
 	a.rec.Offered = nil
-	a.round, a.failures, a.stageAt = nil, 0, never
+	a.round, a.failures, a.stageAt, a.trouble = nil, 0, never, ""
 	a.rec.Published = appregistry.Published{Generation: r.set.Generation, Digest: r.made.digest, Tokens: r.made.tokens, NextUpdate: r.set.NextUpdate}
 	c.reg.PutApp(a.rec)
 	for _, id := range r.made.tokens {
@@ -380,6 +381,7 @@ func (c *Core) stageFailed(a *app, failed ...stageFailure) {
 	}
 	a.stageAt = min(a.stageAt, c.now.Boot+wait)
 	c.scheduleApp(a)
+	a.trouble = failed[len(failed)-1].err.Error()
 	for _, f := range failed {
 		what := TryFailed
 		if refusal(f.err) {

@@ -28,6 +28,8 @@ type AppStatus struct {
 	Missing map[string]string
 	// NextStage is when staging is tried next, by our wall clock; zero: not planned.
 	NextStage time.Time
+	// Trouble is why the last staging failed; "" once one works.
+	Trouble string
 }
 
 // Current is what the application should hold now. The credentials' maps are the
@@ -111,7 +113,7 @@ func (c *Core) Apps() []AppStatus {
 		s := AppStatus{
 			Key: a.rec.App.Key(), User: a.rec.App.User, UUID: a.rec.UUID,
 			Generation: a.rec.Generation, Ready: a.rec.Ready,
-			Entries: map[string]appregistry.EntryID{}, Missing: map[string]string{}, NextStage: c.wall(a.stageAt),
+			Entries: map[string]appregistry.EntryID{}, Missing: map[string]string{}, NextStage: c.wall(a.stageAt), Trouble: a.trouble,
 		}
 		for _, h := range a.rec.Holdings {
 			s.Entries[h.Alias] = h.Entry
