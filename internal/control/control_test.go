@@ -80,7 +80,7 @@ func (noStaging) Stage(_ context.Context, s appregistry.Set) (appregistry.Receip
 type world struct {
 	r    *renewer.Renewer
 	path string
-	uid  uint32
+	uid  atomic.Uint32
 }
 
 func newWorld(t *testing.T, uid uint32) *world {
@@ -90,7 +90,8 @@ func newWorld(t *testing.T, uid uint32) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	w := &world{path: filepath.Join(dir, "control.sock"), uid: uid}
+	w := &world{path: filepath.Join(dir, "control.sock")}
+	w.uid.Store(uid)
 	if w.r, err = renewer.New(renewer.Config{Providers: map[string]plugins.Provider{"test": lender{new(atomic.Int64)}}, Stager: noStaging{}}); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +103,7 @@ func newWorld(t *testing.T, uid uint32) *world {
 		As:   func(c renewer.Caller) control.Engine { return w.r.As(c) },
 		Self: daemonUID, Operators: []string{"olga"}, ActsFor: map[string][]string{"airflow": {"alice"}},
 		LocalFS: func(name string) bool { return name == "scratch" },
-		Peer:    func(net.Conn) (control.Peer, error) { return control.Peer{UID: w.uid}, nil },
+		Peer:    func(net.Conn) (control.Peer, error) { return control.Peer{UID: w.uid.Load()}, nil },
 		Name: func(uid uint32) (string, error) {
 			if name, ok := names[uid]; ok {
 				return name, nil

@@ -11,3 +11,5 @@ func Patterns() []string {
 
 // PeerOf is what servers ask about their connections.
 var PeerOf = peerOf
+
+const MaxPerUser = maxPerUser

@@ -59,14 +59,14 @@ func (s *Server) mayRegister(c renewer.Caller, app appregistry.App) error {
 		return nil
 	}
 	if app.Owner != c.Name {
-		return forbidden(CodeNotOwner, "leave the owner out", "%s cannot register for owner %q", c.Name, app.Owner)
+		return forbidden(codeNotOwner, "leave the owner out", "%s cannot register for owner %q", c.Name, app.Owner)
 	}
 	if app.User != c.Name && !slices.Contains(c.ActsFor, app.User) {
-		return forbidden(CodeNotOwner, "name your own user, or ask an operator for an acts-for entry", "%s may not act for user %q", c.Name, app.User)
+		return forbidden(codeNotOwner, "name your own user, or ask an operator for an acts-for entry", "%s may not act for user %q", c.Name, app.User)
 	}
 	for _, t := range app.StageTo {
 		if s.cfg.LocalFS(t.FS) {
-			return forbidden(CodeLocalTarget, "name a directory of a Hadoop file system, or ask an operator", "target %q is a directory of the daemon's machine: only operators may name one", t.String())
+			return forbidden(codeLocalTarget, "name a directory of a Hadoop file system, or ask an operator", "target %q is a directory of the daemon's machine: only operators may name one", t.String())
 		}
 	}
 	return nil
@@ -215,7 +215,7 @@ func (q request) command(do func(appregistry.TokenID) error) (any, error) {
 		return nil, err
 	}
 	after, err := q.token()
-	if p, ok := errors.AsType[*Problem](err); ok && p.Code == CodeNotFound {
+	if p, ok := errors.AsType[*Problem](err); ok && p.Code == codeNotFound {
 		return t, nil // it left the listings by that
 	}
 	return after, err
@@ -223,7 +223,7 @@ func (q request) command(do func(appregistry.TokenID) error) (any, error) {
 
 func (s *Server) resumeCancels(q request) (any, error) {
 	if !q.caller.Trusted {
-		return nil, forbidden(CodeNotAllowed, "ask an operator", "only operators let cancels flow again")
+		return nil, forbidden(codeNotAllowed, "ask an operator", "only operators let cancels flow again")
 	}
 	return struct{}{}, q.engine.ResumeCancels(q.Context())
 }
@@ -235,7 +235,7 @@ func (s *Server) status(q request) (any, error) {
 	if text := q.URL.Query().Get("within"); text != "" {
 		var err error
 		if within, err = time.ParseDuration(text); err != nil || within < 0 {
-			return nil, &Problem{Status: 400, Code: CodeBadRequest, Detail: fmt.Sprintf("within %q: no duration", text), Next: "write it as 90s, 5m or 2h"}
+			return nil, &Problem{Status: 400, Code: codeBadRequest, Detail: fmt.Sprintf("within %q: no duration", text), Next: "write it as 90s, 5m or 2h"}
 		}
 	}
 	apps, err := q.engine.Apps(q.Context())

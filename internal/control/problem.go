@@ -25,22 +25,22 @@ func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
 
 // Codes of this package; others come from the renewer and the providers.
 const (
-	CodeNotFound    = "not-found"
-	CodeNotAllowed  = "not-allowed"
-	CodeNotOwner    = "not-owner"
-	CodeLocalTarget = "local-target"
-	CodeBadRequest  = "bad-request"
-	CodeTooLarge    = "too-large"
-	CodeTimedOut    = "timed-out"
-	CodeNotReady    = "not-ready"
-	CodeNotRunning  = "not-running"
+	codeNotFound    = "not-found"
+	codeNotAllowed  = "not-allowed"
+	codeNotOwner    = "not-owner"
+	codeLocalTarget = "local-target"
+	codeBadRequest  = "bad-request"
+	codeTooLarge    = "too-large"
+	codeTimedOut    = "timed-out"
+	codeNotReady    = "not-ready"
+	codeNotRunning  = "not-running"
 	codeHeld        = "token-held" // of the renewer
 )
 
 // notFound is the one answer for what does not exist and what is not the
 // caller's.
 func notFound(what, name string) *Problem {
-	return &Problem{Status: http.StatusNotFound, Code: CodeNotFound, Detail: fmt.Sprintf("%s %s: not found", what, name), Next: "list what you have and check the name"}
+	return &Problem{Status: http.StatusNotFound, Code: codeNotFound, Detail: fmt.Sprintf("%s %s: not found", what, name), Next: "list what you have and check the name"}
 }
 
 func forbidden(code, next, format string, args ...any) *Problem {
@@ -62,19 +62,19 @@ func problemOf(err error) *Problem {
 	}
 	switch {
 	case errors.Is(err, appregistry.ErrNotFound):
-		return orCode(http.StatusNotFound, CodeNotFound, "list what you have and check the name")
+		return orCode(http.StatusNotFound, codeNotFound, "list what you have and check the name")
 	case errors.Is(err, renewer.ErrNotRunning):
-		return orCode(http.StatusServiceUnavailable, CodeNotRunning, "the daemon is starting or ending: try again")
+		return orCode(http.StatusServiceUnavailable, codeNotRunning, "the daemon is starting or ending: try again")
 	case errors.Is(err, appregistry.ErrNotReady):
-		return orCode(http.StatusGatewayTimeout, CodeNotReady, "the application is registered; describe it to see what it waits for")
+		return orCode(http.StatusGatewayTimeout, codeNotReady, "the application is registered; describe it to see what it waits for")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return orCode(http.StatusGatewayTimeout, CodeTimedOut, "see whether the service answers, or wait longer")
+		return orCode(http.StatusGatewayTimeout, codeTimedOut, "see whether the service answers, or wait longer")
 	}
 	e, ok := errors.AsType[*plugins.Error](err)
 	switch {
 	case !ok:
 		return orCode(http.StatusBadGateway, "failed", "the daemon's log says more")
-	case p.Code == CodeNotOwner, p.Code == CodeNotAllowed:
+	case p.Code == codeNotOwner, p.Code == codeNotAllowed:
 		return orCode(http.StatusForbidden, "", "act for your own user, or ask an operator for an acts-for entry")
 	case p.Code == codeHeld:
 		return orCode(http.StatusConflict, "", "unregister who holds it, or as an operator cancel with force")

@@ -72,7 +72,7 @@ func NewServer(c Config) *Server {
 		s.mux.Handle(rt.pattern, s.handler(rt))
 	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, &Problem{Status: http.StatusNotFound, Code: CodeNotFound, Detail: fmt.Sprintf("no such request: %s %q", r.Method, r.URL.Path), Next: "use a client of the daemon's release"})
+		s.fail(w, &Problem{Status: http.StatusNotFound, Code: codeNotFound, Detail: fmt.Sprintf("no such request: %s %q", r.Method, r.URL.Path), Next: "use a client of the daemon's release"})
 	})
 	return s
 }
@@ -91,6 +91,7 @@ type peerKey struct{}
 // Serve answers on l until ctx ends, lets requests under way finish for 20 s, and
 // closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	var open connections
 	h := &http.Server{
 		Handler: s.mux, MaxHeaderBytes: maxHeader,
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: time.Minute,
@@ -101,7 +102,16 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 				s.cfg.Logger.Warn("control: who connects is not known", "error", err)
 				return ctx
 			}
+			if open.add(c, peer.UID) > maxPerUser {
+				s.cfg.Logger.Warn("control: too many connections of one user", "uid", peer.UID)
+				_ = c.Close()
+			}
 			return context.WithValue(ctx, peerKey{}, peer)
+		},
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if state == http.StateClosed {
+				open.remove(c)
+			}
 		},
 	}
 	ended := make(chan error, 1)
@@ -125,13 +135,13 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 func (s *Server) caller(r *http.Request) (renewer.Caller, error) {
 	peer, ok := r.Context().Value(peerKey{}).(Peer)
 	if !ok {
-		return renewer.Caller{}, forbidden(CodeNotAllowed, "connect over the unix socket", "who asks is not known")
+		return renewer.Caller{}, forbidden(codeNotAllowed, "connect over the unix socket", "who asks is not known")
 	}
 	trusted := peer.UID == 0 || peer.UID == s.cfg.Self
 	name, err := s.cfg.Name(peer.UID)
 	if err != nil {
 		if !trusted {
-			return renewer.Caller{}, forbidden(CodeNotAllowed, "give the user a name on the daemon's machine", "user id %d has no name here", peer.UID)
+			return renewer.Caller{}, forbidden(codeNotAllowed, "give the user a name on the daemon's machine", "user id %d has no name here", peer.UID)
 		}
 		name = strconv.FormatUint(uint64(peer.UID), 10)
 	}
@@ -192,10 +202,10 @@ func (q request) decode(v any) error {
 		err = errors.New("more than one JSON value")
 	}
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return &Problem{Status: http.StatusRequestEntityTooLarge, Code: CodeTooLarge, Detail: fmt.Sprintf("the request is longer than %d bytes", tooLarge.Limit), Next: "bring fewer or smaller tokens"}
+		return &Problem{Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge, Detail: fmt.Sprintf("the request is longer than %d bytes", tooLarge.Limit), Next: "bring fewer or smaller tokens"}
 	}
 	if err != nil {
-		return &Problem{Status: http.StatusBadRequest, Code: CodeBadRequest, Detail: "the request is no JSON of the kind expected", Next: "use a client of the daemon's release"}
+		return &Problem{Status: http.StatusBadRequest, Code: codeBadRequest, Detail: "the request is no JSON of the kind expected", Next: "use a client of the daemon's release"}
 	}
 	return nil
 }

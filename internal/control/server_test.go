@@ -43,15 +43,15 @@ func TestP9_RequestsAreBoundedAndNamed(t *testing.T) {
 		status             int
 		code               string
 	}{
-		"too long":        {"POST", "/v1/apps", `{"id":"` + strings.Repeat("x", 3<<20) + `"}`, http.StatusRequestEntityTooLarge, control.CodeTooLarge},
-		"no JSON":         {"POST", "/v1/apps", `id: a`, http.StatusBadRequest, control.CodeBadRequest},
-		"unknown key":     {"POST", "/v1/apps", `{"id":"a","address":"evil:1"}`, http.StatusBadRequest, control.CodeBadRequest},
-		"two values":      {"POST", "/v1/apps", `{"id":"a"}{"id":"b"}`, http.StatusBadRequest, control.CodeBadRequest},
-		"no body":         {"POST", "/v1/apps", ``, http.StatusBadRequest, control.CodeBadRequest},
+		"too long":        {"POST", "/v1/apps", `{"id":"` + strings.Repeat("x", 3<<20) + `"}`, http.StatusRequestEntityTooLarge, "too-large"},
+		"no JSON":         {"POST", "/v1/apps", `id: a`, http.StatusBadRequest, "bad-request"},
+		"unknown key":     {"POST", "/v1/apps", `{"id":"a","address":"evil:1"}`, http.StatusBadRequest, "bad-request"},
+		"two values":      {"POST", "/v1/apps", `{"id":"a"}{"id":"b"}`, http.StatusBadRequest, "bad-request"},
+		"no body":         {"POST", "/v1/apps", ``, http.StatusBadRequest, "bad-request"},
 		"bad id":          {"POST", "/v1/apps", `{"id":"../etc","user":"alice","obtain":["test"]}`, http.StatusUnprocessableEntity, "bad-app"},
-		"no such request": {"GET", "/v2/apps", ``, http.StatusNotFound, control.CodeNotFound},
-		"no such method":  {"PATCH", "/v1/apps", ``, http.StatusNotFound, control.CodeNotFound},
-		"bad duration":    {"GET", "/v1/status?within=soon", ``, http.StatusBadRequest, control.CodeBadRequest},
+		"no such request": {"GET", "/v2/apps", ``, http.StatusNotFound, "not-found"},
+		"no such method":  {"PATCH", "/v1/apps", ``, http.StatusNotFound, "not-found"},
+		"bad duration":    {"GET", "/v1/status?within=soon", ``, http.StatusBadRequest, "bad-request"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, text := w.ask(t, c.method, c.path, c.body)
@@ -99,7 +99,7 @@ func TestClient_WholeLifeOfAnApplication(t *testing.T) {
 	if err := c.Unregister(t.Context(), "", "a2"); err != nil {
 		t.Error(err)
 	}
-	if err := c.Unregister(t.Context(), "", "a2"); codeOf(err) != control.CodeNotFound {
+	if err := c.Unregister(t.Context(), "", "a2"); codeOf(err) != "not-found" {
 		t.Errorf("a second time: %v", err)
 	}
 }
