@@ -6,9 +6,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"os/user"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,6 +34,11 @@ renewed, fail to be renewed, are replaced, staged, picked up and cancelled.
 Needs no Java, no root and no network but loopback.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if length < 0 {
+				return fmt.Errorf("--for %v: want a time from now, or 0 for until interrupted", length)
+			}
+			// A reader that goes away ends the demo, which then cleans up.
+			signal.Ignore(syscall.SIGPIPE)
 			program, err := os.Executable()
 			if err != nil {
 				return err
@@ -95,7 +102,7 @@ func newDemoExecutor() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.ExactArgs(3),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return demo.Executor(cmd.Context(), args[0], args[1], args[2], cmd.OutOrStdout())
+			return demo.Executor(cmd.Context(), args[0], args[1], args[2], cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}
 }

@@ -81,7 +81,10 @@ func Run(ctx context.Context, o Options) (missing []string, err error) {
 		ctx, cancel = context.WithTimeout(ctx, o.For)
 		defer cancel()
 	}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	s := newStage(o, dir, cluster)
+	s.say = &teller{start: time.Now(), end: end, out: o.Out}
 	err = s.play(ctx)
 	if errors.Is(err, errAllSeen) || ctx.Err() != nil {
 		err = nil
@@ -99,7 +102,7 @@ type stage struct {
 }
 
 func newStage(o Options, dir string, c *hadooptest.Cluster) *stage {
-	return &stage{o: o, dir: dir, cluster: c, seen: newSeen(), say: newTeller(o.Out)}
+	return &stage{o: o, dir: dir, cluster: c, seen: newSeen()}
 }
 
 func (s *stage) path(elem ...string) string {

@@ -33,6 +33,10 @@ func (s *stage) executor(ctx context.Context, app string) error {
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 2 * time.Second
+	// It ends when the other end of its input does, however this process ends.
+	if _, err := cmd.StdinPipe(); err != nil {
+		return err
+	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
@@ -63,8 +67,14 @@ func (s *stage) report(app string, p proof) {
 }
 
 // Executor is the executor's side: it has no keytab, waits for each new set in
-// dir and proves it by a login at the NameNode, until ctx ends.
-func Executor(ctx context.Context, dir, confDir, addr string, out io.Writer) error {
+// dir and proves it by a login at the NameNode, until ctx or its input ends.
+func Executor(ctx context.Context, dir, confDir, addr string, in io.Reader, out io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		_, _ = io.Copy(io.Discard, in)
+		cancel()
+	}()
 	cluster, err := namenode.Open(namenode.Config{ConfDir: confDir})
 	if err != nil {
 		return err

@@ -98,14 +98,15 @@ func (s *seen) missing() (list []string) {
 	return list
 }
 
-// teller writes one line an event, with the time since the start.
+// teller writes one line an event, with the time since the start. When nobody
+// reads any more it ends the run.
 type teller struct {
-	mu    sync.Mutex // guards out
-	out   io.Writer
 	start time.Time
-}
+	end   context.CancelCauseFunc
 
-func newTeller(out io.Writer) *teller { return &teller{out: out, start: time.Now()} }
+	mu  sync.Mutex // guards out
+	out io.Writer
+}
 
 func (t *teller) line(topic, format string, args ...any) {
 	t.text(fmt.Sprintf("%6.1fs  %-9s %s\n", time.Since(t.start).Seconds(), topic, fmt.Sprintf(format, args...)))
@@ -114,7 +115,9 @@ func (t *teller) line(topic, format string, args ...any) {
 func (t *teller) text(s string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	_, _ = io.WriteString(t.out, s)
+	if _, err := io.WriteString(t.out, s); err != nil {
+		t.end(fmt.Errorf("tell the story: %w", err))
+	}
 }
 
 // hooks turn the renewer's events into lines.
