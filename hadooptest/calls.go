@@ -49,6 +49,7 @@ func (s *session) dispatch(body []byte, fault Fault, protected bool) (proto.Mess
 		"getDelegationToken":    s.issue,
 		"renewDelegationToken":  s.renew,
 		"cancelDelegationToken": s.cancel,
+		"getServerDefaults":     s.defaults,
 	}[method.GetMethodName()]
 	if !ok {
 		return nil, pb.RpcResponseHeaderProto_ERROR_NO_SUCH_METHOD, javaError(ClassNoMethod, "Unknown method %s called on %s protocol.", method.GetMethodName(), clientProtocol)
@@ -132,6 +133,15 @@ func (s *session) cancel(body []byte, fault Fault, protected bool) (reply proto.
 	}
 	if err := s.nn.Secrets.Cancel(s.nn.now(), s.caller, req.GetToken().GetIdentifier()); err != nil {
 		return nil, err
+	}
+	return &pb.CancelDelegationTokenResponseProto{}, nil
+}
+
+// defaults answers the question for the server's defaults, without any: clients
+// of the kit ask it only to see whether somebody answers.
+func (s *session) defaults(_ []byte, fault Fault, _ bool) (proto.Message, error) {
+	if fault.Standby {
+		return nil, standbyError()
 	}
 	return &pb.CancelDelegationTokenResponseProto{}, nil
 }

@@ -20,7 +20,7 @@ type connections struct {
 	closed bool
 }
 
-// call makes a call that may safely be made twice, as renewals and cancels may:
+// call makes a call that may safely be made twice, as renewals, cancels and questions may:
 // on a new connection if the kept one turns out to be dead.
 func (c *connections) call(ctx context.Context, addr, method string, req, answer proto.Message) error {
 	for kept := true; ; {
@@ -37,14 +37,6 @@ func (c *connections) call(ctx context.Context, addr, method string, req, answer
 			return err
 		}
 	}
-}
-
-// get returns an open connection.
-func (c *connections) get(ctx context.Context, addr string) (*hrpc.Conn, error) {
-	if conn := c.alive(addr); conn != nil {
-		return conn, nil
-	}
-	return c.dial(ctx, addr)
 }
 
 func (c *connections) alive(addr string) *hrpc.Conn {

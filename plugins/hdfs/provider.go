@@ -85,18 +85,21 @@ func (p *Provider) Close() error {
 	return nil
 }
 
-// Check logs in by Kerberos and asks every NameNode service for nothing but an
-// answer.
+// Check logs in by Kerberos and has every service answer a call that changes
+// nothing: a NameNode that is in standby, hangs or is none of this kind is found.
 func (p *Provider) Check(ctx context.Context) error {
 	if err := p.cluster.Login(ctx); err != nil {
 		return kerberosError(err)
 	}
 	var errs []error
-	for name, list := range p.addresses {
-		if err := list.Do(ctx, func(ctx context.Context, addr string) error {
-			_, err := p.conns.get(ctx, addr)
-			return err
-		}); err != nil {
+	for _, s := range p.services {
+		name := authorityName(s)
+		err := p.addresses[name].Do(ctx, func(ctx context.Context, addr string) error {
+			// Request and answer are read as messages without fields: that there is an
+			// answer is all that matters.
+			return p.conns.call(ctx, addr, "getServerDefaults", &pb.CancelDelegationTokenResponseProto{}, &pb.CancelDelegationTokenResponseProto{})
+		})
+		if err != nil {
 			errs = append(errs, fmt.Errorf("hdfs %s: %w", name, serviceError(err)))
 		}
 	}

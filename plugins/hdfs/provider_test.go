@@ -93,6 +93,15 @@ func TestCheck_NamesWhatIsWrong(t *testing.T) {
 	if err := provider(t, cluster).Check(t.Context()); err != nil {
 		t.Errorf("a healthy cluster: %v", err)
 	}
+	for name, fault := range map[string]hadooptest.Fault{"standby": {Standby: true}, "cut": {Cut: true}, "hung": {Hang: true}} {
+		cluster.NameNode.SetFault(fault)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		if err := provider(t, cluster).Check(ctx); err == nil || !strings.Contains(err.Error(), cluster.Addr) {
+			t.Errorf("%s: %v, want an error that names %s", name, err, cluster.Addr)
+		}
+		cancel()
+	}
+	cluster.NameNode.SetFault(hadooptest.Fault{})
 	cluster.KDC.SetDown(true)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenwheel/tokenwheel/plugins/hdfs"
 	"github.com/tokenwheel/tokenwheel/plugins/hdfs/hdfstest"
 	"github.com/tokenwheel/tokenwheel/test/real/cluster"
 )
@@ -54,4 +55,17 @@ func TestTheProviderOnTheRealNameNode(t *testing.T) {
 			Break: shared.RestartNameNode,
 		}
 	})
+}
+
+func TestCheckIsAnsweredByTheRealNameNode(t *testing.T) {
+	p, err := hdfs.New(hdfs.Config{
+		ConfDir: shared.ConfDir, Krb5Conf: shared.Krb5Conf, Principal: cluster.TokenwheelPrincipal, Keytab: shared.Keytab(cluster.TokenwheelPrincipal),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if err := p.Check(within(t, 20*time.Second)); err != nil {
+		t.Error(err)
+	}
 }
