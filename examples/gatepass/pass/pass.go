@@ -5,6 +5,7 @@
 package pass
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -57,7 +58,9 @@ func (*Provider) Kinds() []string { return []string{Kind} }
 // Configure reads the section: life and max as durations ("20s", "2m").
 func (p *Provider) Configure(_ context.Context, raw json.RawMessage) error {
 	var section struct{ Life, Max string }
-	if err := json.Unmarshal(raw, &section); err != nil {
+	strict := json.NewDecoder(bytes.NewReader(raw))
+	strict.DisallowUnknownFields() // a typo would otherwise be a default that nobody wanted
+	if err := strict.Decode(&section); err != nil {
 		return plugins.Refused("bad-config", fmt.Errorf("read section: %w", err))
 	}
 	life, err := duration("life", section.Life)
