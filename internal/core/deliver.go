@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"slices"
@@ -45,6 +46,9 @@ type round struct {
 	behind *appregistry.Behind
 }
 
+// Format implements [fmt.Formatter]: an unexported field would be printed whole.
+func (r *round) Format(f fmt.State, _ rune) { r.made.Format(f, 'v') }
+
 type stageFailure struct {
 	target appregistry.Target
 	err    error
@@ -56,6 +60,9 @@ type assembled struct {
 	digest []byte
 	tokens []appregistry.TokenID
 }
+
+// Format implements [fmt.Formatter]: an unexported field would be printed whole.
+func (m assembled) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, m.creds.String()) }
 
 // assemble gathers what an application should hold: what it brought, and over it
 // what was obtained. A token past its end, without a way back, is left out.

@@ -7,7 +7,7 @@ import (
 )
 
 // A token is in exactly one state, and this is the whole of what may follow on
-// what. The engine, the property tests and the simulator all go by it.
+// what. The engine and the property tests go by it.
 //
 //	brought:   new → proving → live ⇄ renewing … expired
 //	obtained:  new → proving → publishing → live ⇄ renewing, replacing
