@@ -37,6 +37,9 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build testplugin: %v\n%s", err, out)
 		return 1
 	}
+	if err := os.Chmod(program, 0o700); err != nil { // whatever the umask is
+		panic(err)
+	}
 	if code := m.Run(); code != 0 {
 		return code
 	}
