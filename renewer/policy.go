@@ -29,8 +29,9 @@ type Policy struct {
 	FirstRetry, MaxRetry time.Duration
 	// DefaultValidity is what a token is taken to live where nobody says; 0: 12 h.
 	DefaultValidity time.Duration
-	// Grace is how long a replaced token stays after its successor is staged, at
-	// most; 0: 60 s. It is never more than a quarter of what remains of it.
+	// Grace is how long a replaced token stays after the last readers of a set with
+	// it have looked for the next one, at most; 0: 60 s. It is never more than a
+	// quarter of what remains of it.
 	Grace time.Duration
 	// Coalesce is how long changes of one application's credentials are
 	// gathered, at most; 0: 2 s. It is never more than 1 % of what remains.

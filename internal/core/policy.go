@@ -8,37 +8,19 @@ import (
 	"github.com/tokenwheel/tokenwheel/plugins"
 )
 
-// Policy says when things are done. The zero value is the default, and so is
-// each field's zero.
+// Policy says when things are done. It is what users know as renewer.Policy,
+// where each field and its default is told; the two convert into each other.
 type Policy struct {
-	// Ratio of what remains that passes before a renewal; 0: 0.75.
-	Ratio float64
-	// Jitter is the part of that which is taken off at random, at most; 0: 0.1,
-	// below 0: none.
-	Jitter float64
-	// MinLead is the least time between a renewal and the end; 0: 1 s. It is
-	// never less than 2 % of what remains.
-	MinLead time.Duration
-	// ReplaceOnly never renews, not even to learn an expiry.
-	ReplaceOnly bool
-	// ReplaceLead is the time before the max date at which a successor is
-	// obtained; 0: a tenth of the life, or 3 h or a quarter of it, whichever of
-	// these two is less, where that is more.
-	ReplaceLead time.Duration
-	// FirstRetry is the delay after a first failure, which doubles up to
-	// MaxRetry; 0: 10 s and 5 min. What is denied waits MaxRetry at once.
+	Ratio                float64
+	Jitter               float64
+	MinLead              time.Duration
+	ReplaceOnly          bool
+	ReplaceLead          time.Duration
 	FirstRetry, MaxRetry time.Duration
-	// DefaultValidity is what a token is taken to live where nobody says; 0: 12 h.
-	DefaultValidity time.Duration
-	// Grace is how long a replaced token stays after its successor is staged, at
-	// most; 0: 60 s. It is never more than a quarter of what remains of it.
-	Grace time.Duration
-	// Coalesce is how long changes of one application's credentials are
-	// gathered, at most; 0: 2 s. It is never more than 1 % of what remains.
-	Coalesce time.Duration
-	// CancelBurst is the number of cancels within 5 minutes that pauses them; 0:
-	// 5 % of all tokens, but at least 100 and at most 1,000.
-	CancelBurst int
+	DefaultValidity      time.Duration
+	Grace                time.Duration
+	Coalesce             time.Duration
+	CancelBurst          int
 }
 
 // Preset returns a policy by name: "" for the default, and yarn, spark2 and
