@@ -161,11 +161,15 @@ func (s *stage) hdfsProvider() (*hdfs.Provider, error) {
 
 // gateProvider starts this program again as a provider of gate passes.
 func (s *stage) gateProvider(ctx context.Context) (*pluginhost.Process, error) {
-	sum, err := pluginhost.Sum(s.o.Program)
+	program := s.path("gatepass")
+	if err := copyProgram(program, s.o.Program); err != nil {
+		return nil, err
+	}
+	sum, err := pluginhost.Sum(program)
 	if err != nil {
 		return nil, err
 	}
-	p, err := pluginhost.Launch(ctx, pluginhost.Command{Path: s.o.Program, SHA256: sum, Args: []string{ProviderArg}, Logger: s.o.Log})
+	p, err := pluginhost.Launch(ctx, pluginhost.Command{Path: program, SHA256: sum, Args: []string{ProviderArg}, Logger: s.o.Log})
 	if err != nil {
 		return nil, err
 	}
@@ -179,6 +183,23 @@ func (s *stage) gateProvider(ctx context.Context) (*pluginhost.Process, error) {
 	}
 	s.say.line("plugin", "provider gatepass runs as a process of its own, over mutual TLS")
 	return p, nil
+}
+
+// copyProgram makes a copy that nobody else may write: with many a desktop's umask
+// the group may write what one builds, and a host starts no such program.
+func copyProgram(to, from string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o700)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	_, err = io.Copy(out, in)
+	return err
 }
 
 func (s *stage) introduce() {
