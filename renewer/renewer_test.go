@@ -119,6 +119,37 @@ func TestP4_ReplacedTokenWaitsForReadersThatLookAtTheNextUpdate(t *testing.T) {
 	})
 }
 
+// The same over a restart in between.
+func TestP4_ReplacedTokenWaitsForReadersOverARestart(t *testing.T) {
+	l, s, store := newLender(hadooptest.Lifetimes{}), newShelf(), appregistry.NewMemory()
+	synctest.Test(t, func(t *testing.T) {
+		config := renewer.Config{Providers: providers(l), Stager: s, Store: store}
+		var held appregistry.Set
+		runIn(t, config, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+			must(t, r.Register(ctx, app("job", "hdfs")))
+			held, _ = s.newest(key("job"))
+			for newest := held; newest.Generation == held.Generation; newest, _ = s.newest(key("job")) {
+				time.Sleep(time.Minute)
+			}
+		})
+		if !time.Now().Before(held.NextUpdate) {
+			t.Fatal("the successor came after its readers were told to look")
+		}
+		runIn(t, config, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+			for time.Now().Before(held.NextUpdate) {
+				if err := l.valid(only(t, held.Credentials)); err != nil {
+					t.Fatalf("%v before its readers look: %v", time.Until(held.NextUpdate), err)
+				}
+				time.Sleep(time.Minute)
+			}
+			time.Sleep(time.Hour)
+			if err := l.valid(only(t, held.Credentials)); err == nil {
+				t.Error("it is not cancelled when they have looked")
+			}
+		})
+	})
+}
+
 // Shows: C-Y09, P8.
 func TestY18_HungTargetDelaysNobody(t *testing.T) {
 	healthy, hung, s := newLender(hadooptest.Lifetimes{}), newLender(hadooptest.Lifetimes{}), newShelf()
