@@ -86,6 +86,9 @@ func cutOwnPrefix(name string) (prefix, rest string, ok bool) {
 // the grammar in one byte (a leading zero, a sign, a number out of range, upper
 // case in a UUID) are not such names.
 func ParseName(prefix, name string) (Name, bool) {
+	if !endsInNumber(name) {
+		return Name{}, false
+	}
 	rest, ok := "", false
 	if prefix == "" {
 		prefix, rest, ok = cutOwnPrefix(name)
@@ -110,6 +113,13 @@ func ParseName(prefix, name string) (Name, bool) {
 		ok = n.setUpdate(m[1])
 	}
 	return n, ok && n.setN(m[2])
+}
+
+// endsInNumber looks whether a name could be one at all. It spares a directory
+// full of foreign names the patterns.
+func endsInNumber(name string) bool {
+	number := name[strings.LastIndexByte(name, '-')+1:]
+	return number != "" && strings.Trim(number, "0123456789") == ""
 }
 
 func (n *Name) setChecked(epoch, length, crc string) bool {
