@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"sync"
@@ -23,6 +24,7 @@ import (
 	pb "github.com/tokenwheel/tokenwheel/internal/hadooppb"
 	"github.com/tokenwheel/tokenwheel/internal/hrpc"
 	"github.com/tokenwheel/tokenwheel/internal/namenode"
+	"github.com/tokenwheel/tokenwheel/internal/sasl"
 	"github.com/tokenwheel/tokenwheel/plugins"
 )
 
@@ -39,6 +41,8 @@ type Config struct {
 	Renewer string
 
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error) // nil: a net.Dialer
+
+	Logger *slog.Logger // nil: silent
 }
 
 // Provider is a [plugins.Provider] that also says which services are its own and
@@ -67,6 +71,9 @@ func New(c Config) (*Provider, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("hdfs provider: %w", err)
+	}
+	if c.Logger != nil && cluster.Protection() < sasl.AuthInt {
+		c.Logger.Warn("hadoop.rpc.protection lets token passwords pass in clear and unchecked; integrity or privacy would not", "hadoop_conf", c.ConfDir)
 	}
 	p := &Provider{
 		cluster: cluster, renewer: c.Renewer, services: cluster.Services(),

@@ -3,6 +3,7 @@ package hdfs_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -107,5 +108,27 @@ func TestCheck_NamesWhatIsWrong(t *testing.T) {
 	defer cancel()
 	if err := provider(t, cluster).Check(ctx); err == nil || !strings.Contains(err.Error(), cluster.Realm) {
 		t.Errorf("with the KDC down: %v, want an error that names the realm", err)
+	}
+}
+
+func TestNew_WarnsBelowIntegrity(t *testing.T) {
+	for protection, warns := range map[string]bool{"authentication": true, "integrity": false, "privacy": false} {
+		cluster := start(t, hadooptest.Config{Protection: []string{protection}})
+		keytab, err := cluster.Keytab(self)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log strings.Builder
+		p, err := hdfs.New(hdfs.Config{
+			ConfDir: cluster.ConfDir, Krb5Conf: cluster.Krb5Conf, Principal: self + "@" + cluster.Realm, Keytab: keytab,
+			Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(log.String(), "hadoop.rpc.protection") != warns {
+			t.Errorf("%s: logged %q, want a warning: %v", protection, log.String(), warns)
+		}
+		_ = p.Close()
 	}
 }
