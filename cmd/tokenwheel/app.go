@@ -32,8 +32,12 @@ func newAppRegister() *cobra.Command {
 		Short: "Register an application with what it brought, what to obtain for it, or both",
 		Long: `Register an application: the daemon keeps its tokens alive and stages its
 credentials files. The same name again with equal content changes nothing; with
-other content it replaces the application. The command returns when the
-registration is durable, with --wait when the first credentials are staged.`,
+other content it replaces the application.
+
+The command returns when the registration is durable, with --wait when the first
+credentials are staged. Without --wait nothing was asked of a service yet: when
+the first answer is a denial, the application is let go, and the daemon's log
+says why. A --wait that times out lets nothing go.`,
 		Args: cobra.ExactArgs(1),
 	}
 	d, output := addressFlags(c), outputFlag(c)
@@ -75,7 +79,7 @@ registration is durable, with --wait when the first credentials are staged.`,
 			if err != nil {
 				return fmt.Errorf("register %s: %w", r.ID, err)
 			}
-			return output.write(c.OutOrStdout(), a, func(t *table) { showApps(t, []control.App{a}) })
+			return output.write(c.OutOrStdout(), a, func(t *table) { showRegistered(t, a) })
 		})
 	}
 	return c
@@ -89,11 +93,18 @@ func parseTarget(text, prefix string) control.Target {
 	return control.Target{Dir: text, Prefix: prefix}
 }
 
+func showRegistered(t *table, a control.App) {
+	showApps(t, []control.App{a})
+	if !a.Ready {
+		t.line("registered; not ready yet: tokenwheel app describe %s says how it goes, --wait waits", a.ID)
+	}
+}
+
 func showApps(t *table, apps []control.App) {
-	t.row("APP", "USER", "TOKENS", "GENERATION", "READY", "MISSING", "NEXT STAGING")
+	t.row("APP", "USER", "TOKENS", "GENERATION", "STAGED", "MISSING", "NEXT STAGING", "TROUBLE")
 	for _, a := range apps {
 		t.row(appName(a), a.User, strconv.Itoa(len(a.Aliases)), strconv.FormatUint(uint64(a.Generation), 10),
-			strconv.FormatBool(a.Ready), strings.Join(slices.Sorted(maps.Keys(a.Missing)), ","), date(a.NextStage))
+			strconv.FormatBool(a.Ready), strings.Join(slices.Sorted(maps.Keys(a.Missing)), ","), date(a.NextStage), a.Trouble)
 	}
 }
 
@@ -102,7 +113,12 @@ func appName(a control.App) string {
 }
 
 func newAppList() *cobra.Command {
-	c := &cobra.Command{Use: "list", Short: "List your applications; operators see all", Args: cobra.NoArgs}
+	c := &cobra.Command{
+		Use: "list", Short: "List your applications; operators see all", Args: cobra.NoArgs,
+		Long: `List your applications; operators see all. STAGED says that all its credentials
+were there and staged once; MISSING names what it lacks now, TROUBLE says why the
+last staging failed.`,
+	}
 	d, output := addressFlags(c), outputFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		return d.ask(c.Context(), func(ctx context.Context, daemon *control.Client) error {
@@ -142,10 +158,13 @@ func describeApp(t *table, a control.App) {
 		{"User", a.User},
 		{"Files", "credentials-" + a.UUID + "-…"},
 		{"Generation", strconv.FormatUint(uint64(a.Generation), 10)},
-		{"Ready", strconv.FormatBool(a.Ready)},
+		{"Staged", strconv.FormatBool(a.Ready)},
 		{"Next staging", date(a.NextStage)},
 	} {
 		t.row(row[0]+":", row[1])
+	}
+	if a.Trouble != "" {
+		t.row("Trouble:", a.Trouble)
 	}
 	for _, what := range slices.Sorted(maps.Keys(a.Missing)) {
 		t.row("Missing:", what+": "+a.Missing[what])

@@ -46,9 +46,21 @@ func TestDocs_GeneratedPartsAreUpToDate(t *testing.T) {
 	}
 }
 
+// shownDefault is the default of a flag as help shows it. Those of other types
+// stand in the words of their usage, or are nothing.
+func shownDefault(f *pflag.Flag) string {
+	if f.Value.Type() != "duration" || f.DefValue == "0s" {
+		return ""
+	}
+	return " (default " + f.DefValue + ")"
+}
+
 // commandPages describes every command that does something, with its flags.
 func commandPages(c *cobra.Command) string {
 	var b strings.Builder
+	if c.Hidden {
+		return ""
+	}
 	if c.Runnable() {
 		fmt.Fprintf(&b, "\n### %s\n\n", strings.TrimSuffix(c.UseLine(), " [flags]"))
 		text := c.Long
@@ -58,7 +70,7 @@ func commandPages(c *cobra.Command) string {
 		fmt.Fprintf(&b, "%s\n\n", text)
 		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
 			if f.Name != "help" {
-				fmt.Fprintf(&b, "- `--%s` %s: %s\n", f.Name, f.Value.Type(), f.Usage)
+				fmt.Fprintf(&b, "- `--%s` %s: %s%s\n", f.Name, f.Value.Type(), f.Usage, shownDefault(f))
 			}
 		})
 	}

@@ -10,7 +10,7 @@ import (
 // longFlags rewrites long flags with one dash, as Java's tools take them
 // (-alias NAME), to two. What is no flag of any command stays as it is.
 func longFlags(root *cobra.Command, args []string) []string {
-	known := map[string]bool{"help": true}
+	known := map[string]bool{"help": true, "version": true}
 	collectFlags(root, known)
 	out := make([]string, len(args))
 	for i, arg := range args {

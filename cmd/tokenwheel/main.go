@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -35,11 +36,21 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitCode(err)
 }
 
+// version is the module's, as the go command wrote it into the program.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(unknown)"
+	}
+	return info.Main.Version
+}
+
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "tokenwheel",
 		Short:         "Keep Hadoop delegation tokens alive",
 		Long:          "Keep Hadoop delegation tokens alive: renew, replace and deliver them.\n\n" + exitCodesText,
+		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

@@ -19,8 +19,8 @@ func newStatus() *cobra.Command {
 		Use:   "status [--fail-on DURATION]",
 		Short: "Show the daemon at a glance",
 		Long: `Show the daemon at a glance, as far as you may see. With --fail-on exit with code 4
-if an application lacks a token, or holds one that ends within that time, and
-name application, service and time to death.`,
+if an application lacks a token, holds one that ends within that time, is not ready
+or cannot be staged, and name application, service, time to death and reason.`,
 		Args: cobra.NoArgs,
 	}
 	d, output := addressFlags(c), outputFlag(c)
@@ -35,8 +35,7 @@ name application, service and time to death.`,
 				return err
 			}
 			if c.Flags().Changed("fail-on") && len(s.Troubles) > 0 {
-				first := s.Troubles[0]
-				return advise(fmt.Errorf("%w: %d in trouble; %s at %s: %s", errFound, len(s.Troubles), first.App, first.Service, death(first)),
+				return advise(fmt.Errorf("%w: %d in trouble; %s", errFound, len(s.Troubles), troubleText(s.Troubles[0])),
 					"tokenwheel app describe says what was tried; the daemon's log says why it failed")
 			}
 			return nil
@@ -61,9 +60,25 @@ func showStatus(t *table, s control.Status) {
 	}
 }
 
-// death is how long a token still lives.
+func troubleText(tr control.Trouble) string {
+	text := tr.App
+	if tr.Service != "" {
+		text += " at " + tr.Service + ": " + death(tr)
+	} else {
+		text += ": " + tr.State
+	}
+	if tr.Reason != "" {
+		text += ": " + tr.Reason
+	}
+	return text
+}
+
+// death is how long a token still lives; "" where the trouble is not of a token.
 func death(tr control.Trouble) string {
-	if tr.Ends.IsZero() {
+	switch {
+	case tr.Service == "":
+		return ""
+	case tr.Ends.IsZero():
 		return "no token"
 	}
 	left := time.Until(tr.Ends).Truncate(time.Second)

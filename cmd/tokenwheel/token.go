@@ -24,7 +24,12 @@ func newToken() *cobra.Command {
 }
 
 func newTokenList() *cobra.Command {
-	c := &cobra.Command{Use: "list", Short: "List the tokens of your applications; operators see all", Args: cobra.NoArgs}
+	c := &cobra.Command{
+		Use: "list", Short: "List the tokens of your applications; operators see all", Args: cobra.NoArgs,
+		Long: `List the tokens of your applications. Operators see all, also those that nobody
+holds any more: tokens that wait for their cancel, and those of which only the
+name is kept.`,
+	}
 	d, output := addressFlags(c), outputFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		return d.ask(c.Context(), func(ctx context.Context, daemon *control.Client) error {

@@ -14,7 +14,9 @@ import (
 	"time"
 )
 
-// ErrUnreachable wraps into the error of a client whose daemon does not answer.
+// ErrUnreachable wraps into the error of a client whose daemon cannot be
+// connected to, or hangs up. One that is merely slow is
+// [context.DeadlineExceeded] alone.
 var ErrUnreachable = errors.New("the daemon does not answer")
 
 // maxAnswer bounds what a client reads: some 10^6 tokens.
@@ -40,9 +42,15 @@ func NewClient(path string) *Client {
 	return c
 }
 
-// Register registers an application and returns it.
+// Register registers an application and returns it. With r.Wait the daemon is
+// told when ctx ends, so that it can say in time whether the registration stands.
 func (c *Client) Register(ctx context.Context, r Registration) (a App, err error) {
-	return a, c.do(ctx, http.MethodPost, "/v1/apps", nil, r, &a)
+	var query url.Values
+	if deadline, ok := ctx.Deadline(); ok && r.Wait {
+		left := max(0, time.Until(deadline))
+		query = url.Values{"within": {(left - min(left/5, time.Second)).String()}}
+	}
+	return a, c.do(ctx, http.MethodPost, "/v1/apps", query, r, &a)
 }
 
 // Apps lists the caller's applications.
@@ -116,6 +124,9 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	if err != nil {
 		if inner, ok := errors.AsType[*url.Error](err); ok {
 			err = inner.Err // its text repeats the placeholder
+		}
+		if op, ok := errors.AsType[*net.OpError](err); errors.Is(err, context.DeadlineExceeded) && !(ok && op.Op == "dial") {
+			return fmt.Errorf("control socket %s: the daemon has not answered in time: %w", c.path, err)
 		}
 		return fmt.Errorf("control socket %s: %w: %w", c.path, ErrUnreachable, err)
 	}

@@ -30,6 +30,7 @@ type Engine interface {
 	ResumeCancels(ctx context.Context) error
 	Entries(ctx context.Context) ([]appregistry.Entry, error)
 	Apps(ctx context.Context) ([]renewer.AppStatus, error)
+	Remembered(ctx context.Context) ([]appregistry.TokenStatus, error)
 }
 
 var _ Engine = renewer.Client{}
@@ -119,19 +120,21 @@ type App struct {
 	Ready      bool              `json:"ready"`
 	NextStage  time.Time         `json:"nextStage,omitzero"`
 	Missing    map[string]string `json:"missing,omitempty"` // why a token is not there, by what was asked for
+	Trouble    string            `json:"trouble,omitempty"` // why the last staging failed
 	Aliases    map[string]uint64 `json:"aliases"`           // entries by alias
 	Tokens     []Token           `json:"tokens,omitempty"`  // told by describe only
 }
 
 // Token is what is told of a token. Issued, Expires and Max are by the issuing
-// service's clock.
+// service's clock. Without an entry nobody holds it any more: it waits for its
+// cancel, or only its name is kept.
 type Token struct {
 	ID          uint64    `json:"id"`
-	Entry       uint64    `json:"entry"`
+	Entry       uint64    `json:"entry,omitempty"`
 	Fingerprint string    `json:"fingerprint"`
 	Kind        string    `json:"kind"`
 	Service     string    `json:"service"`
-	Authority   string    `json:"authority"`
+	Authority   string    `json:"authority,omitempty"`
 	Owner       string    `json:"owner,omitempty"`
 	Holders     []string  `json:"holders"`
 	Current     bool      `json:"current"` // else a retiring one
@@ -165,10 +168,11 @@ type Status struct {
 	Troubles []Trouble      `json:"troubles"`
 }
 
-// Trouble is a token that an application has not, or will not have for long.
+// Trouble is a token that an application has not, or will not have for long; or,
+// without a service, what ails the application itself.
 type Trouble struct {
 	App     string    `json:"app"`
-	Service string    `json:"service"`
+	Service string    `json:"service,omitempty"`
 	Token   uint64    `json:"token,omitempty"` // 0: it has none
 	State   string    `json:"state,omitempty"`
 	Reason  string    `json:"reason,omitempty"`

@@ -1,8 +1,10 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,11 +47,33 @@ func (s *Server) register(q request) (any, error) {
 	if r.Wait {
 		admit = q.engine.Register
 	}
-	if err := admit(q.Context(), app); err != nil {
+	within, err := q.duration("within", longestWait)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(q.Context(), within)
+	defer cancel()
+	if err := admit(ctx, app); err != nil {
 		return nil, err
 	}
 	a, _, err := q.find(app.Key())
 	return a, err
+}
+
+// longestWait bounds a registration whose client does not say how long it waits.
+const longestWait = 24 * time.Hour
+
+// duration is a duration of the query; missing where it has none.
+func (q request) duration(name string, missing time.Duration) (time.Duration, error) {
+	text := q.URL.Query().Get(name)
+	if text == "" {
+		return missing, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return 0, &Problem{Status: http.StatusBadRequest, Code: codeBadRequest, Detail: fmt.Sprintf("%s %q: no duration", name, text), Next: "write it as 90s, 5m or 2h"}
+	}
+	return d, nil
 }
 
 // mayRegister holds callers who are no operators to their own names, and to
@@ -87,7 +111,7 @@ func (s *Server) listApps(q request) (any, error) {
 func appView(a renewer.AppStatus) App {
 	v := App{
 		Owner: a.Key.Owner, ID: string(a.Key.ID), User: a.User, UUID: a.UUID, Generation: a.Generation, Ready: a.Ready,
-		NextStage: a.NextStage, Missing: a.Missing, Aliases: map[string]uint64{},
+		NextStage: a.NextStage, Missing: a.Missing, Trouble: a.Trouble, Aliases: map[string]uint64{},
 	}
 	for alias, entry := range a.Entries {
 		v.Aliases[alias] = uint64(entry)
@@ -141,7 +165,8 @@ func (s *Server) unregister(q request) (any, error) {
 	return struct{}{}, err
 }
 
-// tokens are those that the caller may see, entry by entry.
+// tokens are those that the caller may see: entry by entry, then those that
+// nobody holds any more.
 func (q request) tokens() ([]Token, error) {
 	entries, err := q.engine.Entries(q.Context())
 	if err != nil {
@@ -154,15 +179,24 @@ func (q request) tokens() ([]Token, error) {
 			holders = append(holders, h.String())
 		}
 		for i, t := range e.Tokens {
-			tokens = append(tokens, Token{
-				ID: uint64(t.ID), Entry: uint64(e.ID), Fingerprint: t.Fingerprint, Kind: t.Kind, Service: t.Service,
-				Authority: e.Authority.String(), Owner: e.Owner, Holders: holders, Current: i == 0,
-				State: t.State.String(), Reason: t.Reason, Proof: t.Proof.String(), Obtained: t.Obtained, Keep: t.Keep,
-				Issued: t.Issued, Expires: t.Expires, Max: t.Max, Next: t.Next, Attempts: t.Attempts,
-			})
+			v := tokenView(t)
+			v.Entry, v.Authority, v.Owner, v.Holders, v.Current = uint64(e.ID), e.Authority.String(), e.Owner, holders, i == 0
+			tokens = append(tokens, v)
 		}
 	}
-	return tokens, nil
+	remembered, err := q.engine.Remembered(q.Context())
+	for _, t := range remembered {
+		tokens = append(tokens, tokenView(t))
+	}
+	return tokens, err
+}
+
+func tokenView(t appregistry.TokenStatus) Token {
+	return Token{
+		ID: uint64(t.ID), Fingerprint: t.Fingerprint, Kind: t.Kind, Service: t.Service, Holders: []string{},
+		State: t.State.String(), Reason: t.Reason, Proof: t.Proof.String(), Obtained: t.Obtained, Keep: t.Keep,
+		Issued: t.Issued, Expires: t.Expires, Max: t.Max, Next: t.Next, Attempts: t.Attempts,
+	}
 }
 
 func (s *Server) listTokens(q request) (any, error) { return q.tokens() }
@@ -228,15 +262,12 @@ func (s *Server) resumeCancels(q request) (any, error) {
 	return struct{}{}, q.engine.ResumeCancels(q.Context())
 }
 
-// status counts what the caller may see, and lists what ends within the time
-// that the query names.
+// status counts what the caller may see, and lists what is not well, or ends
+// within the time that the query names.
 func (s *Server) status(q request) (any, error) {
-	within := time.Duration(0)
-	if text := q.URL.Query().Get("within"); text != "" {
-		var err error
-		if within, err = time.ParseDuration(text); err != nil || within < 0 {
-			return nil, &Problem{Status: 400, Code: codeBadRequest, Detail: fmt.Sprintf("within %q: no duration", text), Next: "write it as 90s, 5m or 2h"}
-		}
+	within, err := q.duration("within", 0)
+	if err != nil {
+		return nil, err
 	}
 	apps, err := q.engine.Apps(q.Context())
 	if err != nil {
@@ -251,9 +282,7 @@ func (s *Server) status(q request) (any, error) {
 		if a.Ready {
 			st.Ready++
 		}
-		for what, why := range a.Missing {
-			st.Troubles = append(st.Troubles, Trouble{App: a.Key.String(), Service: what, Reason: why})
-		}
+		st.Troubles = append(st.Troubles, troublesOfApp(a)...)
 	}
 	for _, t := range tokens {
 		st.Tokens[t.State]++
@@ -268,6 +297,26 @@ func (s *Server) status(q request) (any, error) {
 		return strings.Compare(a.App+a.Service, b.App+b.Service)
 	})
 	return st, nil
+}
+
+// What ails an application itself, as the state of a [Trouble].
+const (
+	stateNotStaged = "not-staged"
+	stateNotReady  = "not-ready"
+)
+
+func troublesOfApp(a renewer.AppStatus) []Trouble {
+	var list []Trouble
+	for what, why := range a.Missing {
+		list = append(list, Trouble{App: a.Key.String(), Service: what, Reason: why})
+	}
+	switch {
+	case a.Trouble != "":
+		list = append(list, Trouble{App: a.Key.String(), State: stateNotStaged, Reason: a.Trouble})
+	case !a.Ready && len(list) == 0:
+		list = append(list, Trouble{App: a.Key.String(), State: stateNotReady, Reason: "its first credentials are not there yet"})
+	}
+	return list
 }
 
 // troublesOf is one trouble for each application that holds the token.
