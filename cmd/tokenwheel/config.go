@@ -114,7 +114,10 @@ type duration time.Duration
 func (d *duration) UnmarshalYAML(n ast.Node) error {
 	text := n.GetToken().Value
 	v, err := time.ParseDuration(text)
-	if err != nil || v < 0 {
+	if err == nil && v < 0 {
+		return &yaml.SyntaxError{Message: fmt.Sprintf("%q is negative", text), Token: n.GetToken()}
+	}
+	if err != nil {
 		return &yaml.SyntaxError{Message: fmt.Sprintf("%q is no duration: write a number with its unit, such as 90s, 5m or 12h", text), Token: n.GetToken()}
 	}
 	*d = duration(v)

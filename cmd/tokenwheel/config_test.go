@@ -107,11 +107,11 @@ f:3:10: unknown key "providers.acme.comand"; did you mean "providers.*.command"?
     2 | providers:
     3 |   acme: {comand: /x}
       |          ^`},
-		"a duration in words": {"retry:\n  max-backoff: 5 minutes\n", `f:2:16: "5 minutes" is no duration: write a number with its unit, such as 90s, 5m or 12h
+		"a duration in words": {"retry:\n  max-backoff: 5 minutes\n", `f:2:16: retry.max-backoff: "5 minutes" is no duration: write a number with its unit, such as 90s, 5m or 12h
     1 | retry:
     2 |   max-backoff: 5 minutes
       |                ^`},
-		"a wrong type": {"renewal:\n  per-service: many\n", `f:2:16: this is of type string; want int
+		"a wrong type": {"renewal:\n  per-service: many\n", `f:2:16: renewal.per-service: "many": want a whole number
     1 | renewal:
     2 |   per-service: many
       |                ^`},
@@ -190,6 +190,46 @@ func TestConfig_SocketMode(t *testing.T) {
 		if got, err := c.socketMode(); got != want || (err == nil) != (want != 0) {
 			t.Errorf("mode %q is read as %v, %v; want %v", text, got, err, want)
 		}
+	}
+}
+
+// keysOfProblems are the keys that a check of a file complains of.
+func keysOfProblems(t *testing.T, path, words string) []string {
+	t.Helper()
+	r := fails(t, exitFound, []string{words}, "config", "check", "--config", path)
+	var keys []string
+	for _, m := range regexp.MustCompile(`(?m)`+regexp.QuoteMeta(path)+`:\d+:\d+: ([a-z0-9@_.-]+): `).FindAllStringSubmatch(r.errOut, -1) {
+		keys = append(keys, m[1])
+	}
+	if strings.Contains(r.errOut, path+": ") || strings.Contains(r.errOut, "float64") {
+		t.Errorf("a follow-up without a place, or Go's words:\n%s", r.errOut)
+	}
+	return keys
+}
+
+func TestConfig_EachBadValueIsNamedOnce(t *testing.T) {
+	s := newSite(t, hadooptest.Config{})
+	for name, c := range map[string]struct {
+		text, words string
+		want        []string
+	}{
+		"of all kinds": {"renewal: {time-ratio: much, jitter: 7, grace: -5s, per-service: 1.5, call-timeout: soon}\nretry: {initial-backoff: 1h, max-backoff: 1m}\n", `"-5s" is negative`,
+			[]string{"renewal.time-ratio", "renewal.jitter", "renewal.grace", "renewal.per-service", "renewal.call-timeout", "retry.max-backoff"}},
+		"sections":          {"access: {operators: x}\nlog: 5\n", "want a list", []string{"access.operators", "log"}},
+		"built-in provider": {"providers: {hdfs: {config: {colour: red}}}\n", "colour", []string{"providers.hdfs.config"}},
+		"name with a dot":   {"providers:\n  hdfs@a.b: {config: {colour: red}}\n", ":7:22: ", []string{"providers.hdfs@a.b.config"}},
+		"relative program":  {"providers: {x: {command: bin/x}}\n", "want an absolute path", []string{"providers.x.command"}},
+		"broken":            {"renewal: [1\n", "']' not found", nil},
+		"a key twice":       {"log: {level: loud}\nlog: {level: info}\n", "already defined", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, keysOfProblems(t, s.config(t, c.text), c.words)); diff != "" {
+				t.Errorf("keys (-want +got):\n%s", diff)
+			}
+		})
+	}
+	for _, text := range []string{"log:\n", "access: {operators: &o [olga], acts-for: {airflow: *o}}\n"} {
+		ok(t, "config", "check", "--config", s.config(t, text))
 	}
 }
 

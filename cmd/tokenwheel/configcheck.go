@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -56,9 +58,7 @@ the store and start the provider programs. Exit code 4 when something is found.`
 		}
 		l.check()
 		if connect && l.err() == nil {
-			ctx, cancel := context.WithTimeout(c.Context(), *timeout)
-			defer cancel()
-			l.connect(ctx)
+			l.connect(c.Context(), *timeout)
 		}
 		if err := l.err(); err != nil {
 			return advise(fmt.Errorf("%w\n%w: %d to mend", err, errFound, len(l.problems.list)), "mend these, then check again")
@@ -71,6 +71,9 @@ the store and start the provider programs. Exit code 4 when something is found.`
 
 // check notes what can be told without network.
 func (l *loaded) check() {
+	if l.broken {
+		return
+	}
 	l.checkHadoop()
 	l.checkKerberos()
 	l.checkControl()
@@ -246,9 +249,7 @@ func (l *loaded) checkProviders() {
 		key := "providers." + name
 		switch {
 		case p.Command == "":
-			if builtins[p.Builtin] == nil {
-				l.report(key, "no provider %q is built in; give its program's path as command", p.Builtin)
-			}
+			l.checkBuiltin(key, p)
 		case p.Builtin != "":
 			l.report(key, "both builtin and command: choose one")
 		default:
@@ -257,9 +258,22 @@ func (l *loaded) checkProviders() {
 	}
 }
 
+func (l *loaded) checkBuiltin(key string, p providerConfig) {
+	b, ok := builtins[p.Builtin]
+	if !ok {
+		l.report(key, "no provider %q is built in; give its program's path as command", p.Builtin)
+		return
+	}
+	if err := b.check(p.Config); err != nil {
+		l.report(key+".config", "%v", err)
+	}
+}
+
 func (l *loaded) checkProgram(key string, p providerConfig) {
 	switch err := pluginhost.Check(p.program(nil)); {
 	case err == nil:
+	case plugins.CodeOf(err) == "relative-path":
+		l.report(key+".command", "%q: want an absolute path", p.Command)
 	case plugins.CodeOf(err) == "wrong-checksum":
 		l.report(key+".sha256", "%v; take it over if you trust the file", err)
 	default:
@@ -267,26 +281,37 @@ func (l *loaded) checkProgram(key string, p providerConfig) {
 	}
 }
 
-// connect notes what only a try can tell.
-func (l *loaded) connect(ctx context.Context) {
+// connect notes what only a try can tell. Each try has the same time, so that one
+// that hangs takes none from the others.
+func (l *loaded) connect(ctx context.Context, timeout time.Duration) {
+	try := func(key string, probe func(context.Context) error) {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		if err := probe(ctx); err != nil {
+			l.report(key, "%v", err)
+		}
+	}
 	if path, _ := l.storePath(); path != "" {
 		l.tryStore(path)
 	}
-	built, err := l.openProviders(ctx, slog.New(slog.DiscardHandler))
-	defer built.close()
+	for _, name := range slices.Sorted(maps.Keys(l.Providers)) {
+		try("providers."+name, func(ctx context.Context) error { return l.tryProvider(ctx, l.Providers[name]) })
+	}
+	try("staging", l.tryStaging)
+}
+
+func (l *loaded) tryProvider(ctx context.Context, section providerConfig) error {
+	p, err := l.openProvider(ctx, section, slog.New(slog.DiscardHandler))
 	if err != nil {
-		l.report("providers", "%v", err)
+		return err
 	}
-	for name, p := range built.providers {
-		if c, ok := p.(checker); ok {
-			if err := c.Check(ctx); err != nil {
-				l.report("providers."+name, "%v", err)
-			}
-		}
+	if closer, ok := p.(io.Closer); ok {
+		defer closer.Close()
 	}
-	if err := l.tryStaging(ctx); err != nil {
-		l.report("staging", "%v", err)
+	if c, ok := p.(checker); ok {
+		return c.Check(ctx)
 	}
+	return nil
 }
 
 // checker is a provider that can say whether its services answer.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -84,13 +85,19 @@ func (p *problems) add(one problem) { p.list = append(p.list, one) }
 type loaded struct {
 	config
 	root     ast.Node // nil: an empty file
+	broken   bool     // it is no mapping, so that nothing else can be said of it
+	wrong    []string // keys whose values could not be read
 	problems problems
 }
 
-// report notes a problem with the value of a key.
+// report notes a problem with the value of a key. Where the value could not be
+// read, that was said already.
 func (l *loaded) report(key, format string, args ...any) {
+	if slices.ContainsFunc(l.wrong, func(w string) bool { return key == w || strings.HasPrefix(key, w+".") }) {
+		return
+	}
 	one := problem{key: key, text: fmt.Sprintf(format, args...)}
-	if tok := find(l.root, strings.Split(key, ".")); tok != nil {
+	if tok := find(l.root, key); tok != nil {
 		one.at = *tok
 	}
 	l.problems.add(one)
@@ -132,6 +139,7 @@ func parseConfig(name string, raw []byte) *loaded {
 	file, err := parser.ParseBytes(raw, 0)
 	if err != nil {
 		l.decodeError(err)
+		l.broken = true
 		return l
 	}
 	for i, doc := range file.Docs {
@@ -142,16 +150,23 @@ func parseConfig(name string, raw []byte) *loaded {
 		}
 	}
 	if l.root != nil {
-		l.unknownKeys(l.root, reflect.TypeFor[config](), "")
-		if find(l.root, []string{"providers"}) != nil {
-			l.Providers = nil
-		}
-		if err := yaml.NodeToValue(l.root, &l.config); err != nil {
-			l.decodeError(err)
-		}
+		l.decode()
 	}
 	l.complete()
 	return l
+}
+
+func (l *loaded) decode() {
+	if m, ok := mapping(l.root); ok {
+		l.sift(m, reflect.TypeFor[config](), "")
+	}
+	if find(l.root, "providers") != nil {
+		l.Providers = nil
+	}
+	if err := yaml.NodeToValue(l.root, &l.config); err != nil {
+		l.decodeError(err)
+		l.broken = true
+	}
 }
 
 // decodeError keeps message and place of an error of the YAML library.
@@ -163,37 +178,82 @@ func (l *loaded) decodeError(err error) {
 			one.at = *tok
 		}
 	}
-	if typed, ok := errors.AsType[*yaml.TypeError](err); ok {
-		one.text = fmt.Sprintf("this is of type %v; want %v", typed.SrcType, typed.DstType)
-	}
 	l.problems.add(one)
 }
 
-// unknownKeys notes every key that the type has no place for.
-func (l *loaded) unknownKeys(n ast.Node, typ reflect.Type, path string) {
+// sift notes every key that the type has no place for and every value that is
+// not of its key's type. It takes such values out: the library would stop at the
+// first of them, and their defaults let the check go on.
+func (l *loaded) sift(m *ast.MappingNode, typ reflect.Type, path string) {
+	m.Values = slices.DeleteFunc(m.Values, func(v *ast.MappingValueNode) bool {
+		key := join(path, keyOf(v))
+		field, ok := fieldOf(typ, keyOf(v))
+		if !ok {
+			l.problems.add(problem{text: fmt.Sprintf("unknown key %q%s", key, suggestion(path, keyOf(v))), at: *v.Key.GetToken()})
+			return false
+		}
+		if inner, ok := mapping(v.Value); ok && (field.Kind() == reflect.Struct || field.Kind() == reflect.Map) {
+			l.sift(inner, field, key)
+			return false
+		}
+		if v.Value.Type() == ast.NullType || len(ast.Filter(ast.AliasType, v.Value)) > 0 {
+			return false // left empty, or told by another place of the file
+		}
+		err := yaml.NodeToValue(v.Value, reflect.New(field).Interface())
+		if v.Value.Type() == ast.FloatType && field.Kind() == reflect.Int {
+			err = strconv.ErrSyntax // the library would cut it off
+		}
+		if err == nil {
+			return false
+		}
+		l.problems.add(problem{key: key, text: wrongValue(err, v.Value, field), at: *v.Value.GetToken()})
+		l.wrong = append(l.wrong, key)
+		return true
+	})
+}
+
+func mapping(n ast.Node) (*ast.MappingNode, bool) {
 	if anchor, ok := n.(*ast.AnchorNode); ok {
 		n = anchor.Value
 	}
 	m, ok := n.(*ast.MappingNode)
-	if !ok {
-		return
+	return m, ok
+}
+
+// fieldOf is the type of what stands under a key of a section.
+func fieldOf(typ reflect.Type, key string) (reflect.Type, bool) {
+	if typ.Kind() == reflect.Map {
+		return typ.Elem(), true
 	}
-	switch typ.Kind() {
-	case reflect.Map:
-		for _, v := range m.Values {
-			l.unknownKeys(v.Value, typ.Elem(), join(path, keyOf(v)))
-		}
-	case reflect.Struct:
-		fields := keysOf(typ)
-		for _, v := range m.Values {
-			key := keyOf(v)
-			if field, ok := fields[key]; ok {
-				l.unknownKeys(v.Value, field, join(path, key))
-				continue
-			}
-			l.problems.add(problem{text: fmt.Sprintf("unknown key %q%s", join(path, key), suggestion(path, key)), at: *v.Key.GetToken()})
-		}
+	if typ.Kind() == reflect.Struct {
+		field, ok := keysOf(typ)[key]
+		return field, ok
 	}
+	return typ, true // any
+}
+
+// wrongValue says what is wrong with a value; our own types say it themselves.
+func wrongValue(err error, n ast.Node, want reflect.Type) string {
+	if own, ok := errors.AsType[*yaml.SyntaxError](err); ok {
+		return own.Message
+	}
+	word := "keys with values"
+	switch want.Kind() {
+	case reflect.Float64:
+		word = "a number"
+	case reflect.Int:
+		word = "a whole number"
+	case reflect.Bool:
+		word = "true or false"
+	case reflect.String:
+		word = "a text"
+	case reflect.Slice:
+		word = "a list"
+	}
+	if scalar, ok := n.(ast.ScalarNode); ok {
+		return fmt.Sprintf("%q: want %s", scalar.GetToken().Value, word)
+	}
+	return "want " + word
 }
 
 func keyOf(v *ast.MappingValueNode) string { return v.Key.GetToken().Value }
@@ -275,19 +335,20 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
-// find is the token of the deepest key of a path that is in the file.
-func find(n ast.Node, path []string) *token.Token {
-	m, ok := n.(*ast.MappingNode)
-	if !ok || len(path) == 0 {
+// find is the token of the deepest key of a path that is in the file. Names may
+// have dots.
+func find(n ast.Node, path string) *token.Token {
+	m, ok := mapping(n)
+	if !ok {
 		return nil
 	}
 	for _, v := range m.Values {
-		if keyOf(v) == path[0] {
-			if deeper := find(v.Value, path[1:]); deeper != nil {
+		if keyOf(v) == path && v.Value.GetToken() != nil {
+			return v.Value.GetToken()
+		}
+		if rest, ok := strings.CutPrefix(path+".", keyOf(v)+"."); ok {
+			if deeper := find(v.Value, strings.TrimSuffix(rest, ".")); deeper != nil {
 				return deeper
-			}
-			if len(path) == 1 && v.Value.GetToken() != nil {
-				return v.Value.GetToken()
 			}
 			return v.Key.GetToken()
 		}

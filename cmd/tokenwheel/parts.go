@@ -19,9 +19,15 @@ import (
 	"github.com/tokenwheel/tokenwheel/plugins/pluginhost"
 )
 
-// builtins are the providers that are part of this program, by name.
-var builtins = map[string]func(*config, map[string]any) (plugins.Provider, error){
-	"hdfs": newHDFS,
+// builtin is a provider that is part of this program. Both of its functions read
+// its section of the configuration alike.
+type builtin struct {
+	check func(section map[string]any) error
+	open  func(c *config, section map[string]any) (plugins.Provider, error)
+}
+
+var builtins = map[string]builtin{
+	"hdfs": {func(section map[string]any) error { return new(hdfsSection).read(section) }, newHDFS},
 }
 
 // hdfsSection is the config of a provider "hdfs". What it leaves out is the
@@ -33,13 +39,21 @@ type hdfsSection struct {
 	Renewer    string `yaml:"renewer"`
 }
 
+func (s *hdfsSection) read(section map[string]any) error {
+	raw, err := yaml.Marshal(section)
+	if err != nil {
+		return err
+	}
+	err = yaml.UnmarshalWithOptions(raw, s, yaml.Strict())
+	if positioned, ok := errors.AsType[yaml.Error](err); ok {
+		return errors.New(positioned.GetMessage()) // its place is in a copy that nobody sees
+	}
+	return err
+}
+
 func newHDFS(c *config, section map[string]any) (plugins.Provider, error) {
 	s := hdfsSection{HadoopConf: c.HadoopConf, Principal: c.Kerberos.Principal, Keytab: c.Kerberos.Keytab}
-	raw, err := yaml.Marshal(section)
-	if err == nil {
-		err = yaml.UnmarshalWithOptions(raw, &s, yaml.Strict())
-	}
-	if err != nil {
+	if err := s.read(section); err != nil {
 		return nil, err
 	}
 	ccache := c.Kerberos.CCache
@@ -90,7 +104,7 @@ func (c *config) openProviders(ctx context.Context, log *slog.Logger) (openedPro
 
 func (c *config) openProvider(ctx context.Context, section providerConfig, log *slog.Logger) (plugins.Provider, error) {
 	if section.Command == "" {
-		return builtins[section.Builtin](c, section.Config)
+		return builtins[section.Builtin].open(c, section.Config)
 	}
 	process, err := pluginhost.Launch(ctx, section.program(log))
 	if err != nil {
