@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -55,6 +56,9 @@ says why. A --wait that times out lets nothing go.`,
 	f.BoolVar(&r.Wait, "wait", false, "return when the first credentials are staged")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		r.ID = args[0]
+		if r.ID == "" {
+			return advise(errors.New("register: the name is empty"), "name the application")
+		}
 		for _, text := range stageTo {
 			r.StageTo = append(r.StageTo, parseTarget(text, prefix))
 		}
@@ -77,7 +81,7 @@ says why. A --wait that times out lets nothing go.`,
 		return d.ask(c.Context(), func(ctx context.Context, daemon *control.Client) error {
 			a, err := daemon.Register(ctx, r)
 			if err != nil {
-				return fmt.Errorf("register %s: %w", r.ID, err)
+				return fmt.Errorf("register: %w", err) // the daemon names the application
 			}
 			return output.write(c.OutOrStdout(), a, func(t *table) { showRegistered(t, a) })
 		})

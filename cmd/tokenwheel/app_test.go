@@ -43,6 +43,17 @@ func troubles(a control.App) []control.Trouble {
 	return []control.Trouble{{App: appName(a), State: "not-staged", Reason: a.Trouble}}
 }
 
+func TestFiles_ThatAreNoneAreNamedSo(t *testing.T) {
+	dir := t.TempDir()
+	empty := write(t, dir+"/empty", "")
+	large := write(t, dir+"/large", strings.Repeat("#", maxConfig+1))
+	fails(t, exitLocal, []string{"the file is empty"}, "creds", "print", empty)
+	fails(t, exitLocal, []string{dir + " is a directory"}, "creds", "print", dir)
+	fails(t, exitLocal, []string{dir + " is a directory", "--config"}, "config", "check", "--config", dir)
+	fails(t, exitLocal, []string{"shorten"}, "config", "check", "--config", large)
+	fails(t, exitLocal, []string{"the name is empty"}, "app", "register", "")
+}
+
 func TestVersion_IsPrinted(t *testing.T) {
 	for _, flag := range []string{"--version", "-version"} {
 		if out := ok(t, flag); !strings.HasPrefix(out, "tokenwheel version ") || strings.TrimSpace(out) == "tokenwheel version" {

@@ -118,8 +118,11 @@ const maxConfig = 1 << 20
 // wrong in it is in problems.
 func loadConfig(path string) (*loaded, error) {
 	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
+		err = fmt.Errorf("%s is a directory", path)
+	}
 	if err == nil && info.Size() > maxConfig {
-		err = fmt.Errorf("%s: %d bytes; the limit is %d", path, info.Size(), maxConfig)
+		return nil, advise(fmt.Errorf("configuration: %s: %d bytes; the limit is %d", path, info.Size(), maxConfig), "see that it is a configuration, and shorten it")
 	}
 	if err != nil {
 		return nil, advise(fmt.Errorf("configuration: %w", err), "name the file with --config; tokenwheel config default prints one to begin with")

@@ -66,10 +66,24 @@ func readTokenFile(path string) (plugins.Credentials, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		return creds, advise(fmt.Errorf("token file: %w", err), "check the path and who may read it")
+	case isDirectory(path):
+		return creds, advise(fmt.Errorf("token file %s is a directory", path), "name a file")
+	case err != nil && isEmpty(path):
+		return creds, advise(fmt.Errorf("token file %s: the file is empty", path), "get it again from whoever wrote it")
 	case err != nil:
 		return creds, advise(fmt.Errorf("token file %s: %w", path, err), "check that it is a Hadoop token file, whole and of a known version")
 	}
 	return creds, nil
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+func isEmpty(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Size() == 0
 }
 
 func writeTokenFile(path string, creds plugins.Credentials, f formatValue) error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tokenwheel/tokenwheel/appregistry/boltstore"
 	"github.com/tokenwheel/tokenwheel/internal/control"
 	"github.com/tokenwheel/tokenwheel/renewer"
 )
@@ -59,6 +60,9 @@ func (c *config) run(ctx context.Context, log *slog.Logger) (err error) {
 	}
 	defer listener.Close()
 	store, storeCloser, err := c.openStore()
+	if errors.Is(err, boltstore.ErrCorrupt) {
+		return advise(err, "restore the file from a copy, or move it away: the daemon then begins with no applications")
+	}
 	if err != nil {
 		return advise(err, "see that no other daemon runs, and who owns the file and its directory")
 	}

@@ -150,7 +150,10 @@ func TestDaemon_AppsLiveAndDie(t *testing.T) {
 	r := fails(t, exitFound, []string{user + "/etl", s.Addr, "59m"}, "status", "--fail-on", "2h")
 	printed.WriteString(r.out + r.errOut)
 
-	fails(t, exitLocal, []string{"token-held"}, "token", "cancel", id)
+	r = fails(t, exitLocal, []string{"token-held"}, "token", "cancel", id)
+	if strings.Count(r.errOut, "token-held") != 1 || strings.Count(r.errOut, "cancel token "+id) != 1 {
+		t.Errorf("operation and code are not said once:\n%s", r.errOut)
+	}
 	fails(t, exitNotFound, []string{"nothing"}, "app", "describe", "nothing")
 	fails(t, exitNotFound, []string{"nothing"}, "app", "unregister", "nothing")
 	fails(t, exitNotFound, []string{"777"}, "token", "renew", "777")
@@ -212,6 +215,8 @@ func TestDaemon_SocketOfADeadDaemonIsReplaced(t *testing.T) {
 func TestDaemon_RefusesABadConfiguration(t *testing.T) {
 	s := newSite(t, hadooptest.Config{})
 	fails(t, exitLocal, []string{"renewal.jitter"}, "run", "--config", s.config(t, "renewal: {jiter: 1}\n"))
+	damaged := write(t, s.file("apps.db"), "no database")
+	fails(t, exitLocal, []string{damaged, "move it away"}, "run", "--config", s.config(t, ""))
 	plain := write(t, s.file("control.sock"), "no socket")
 	fails(t, exitLocal, []string{plain}, "run", "--config", s.config(t, ""))
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
@@ -148,6 +149,18 @@ func pluginCode(p *plugins.Error) (code int, next string) {
 	return exitRemote, "see whether the service is up, then try again"
 }
 
+// eachOnce drops the parts of a text that were said before: operation and code
+// of what the daemon answers are said by it and by us.
+func eachOnce(text string) string {
+	var parts []string
+	for part := range strings.SplitSeq(text, ": ") {
+		if !slices.Contains(parts, part) {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, ": ")
+}
+
 // report tells the user what went wrong and what to do next. Texts may come from
 // outside, so what a terminal would obey is escaped.
 func report(w io.Writer, err error) {
@@ -155,7 +168,11 @@ func report(w io.Writer, err error) {
 	if a, ok := errors.AsType[*adviceError](err); ok {
 		next = a.next
 	}
-	text := strings.TrimRight(printableLines(err.Error()), "\n")
+	text := err.Error()
+	if _, ok := errors.AsType[*control.Problem](err); ok {
+		text = eachOnce(text)
+	}
+	text = strings.TrimRight(printableLines(text), "\n")
 	_, _ = fmt.Fprintf(w, "tokenwheel: %s\n", text)
 	if next != "" {
 		_, _ = fmt.Fprintf(w, "next: %s\n", printableLines(next))

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -85,7 +87,7 @@ func (f fetch) run(ctx context.Context, out, problems io.Writer) error {
 			return nil // asked to end
 		}
 		if err != nil {
-			return fmt.Errorf("fetch from %s: %w", f.dir, err)
+			return f.failed(source, dir, err)
 		}
 		if err := writeTokenFile(f.out, creds, *f.format); err != nil {
 			return err
@@ -96,6 +98,23 @@ func (f fetch) run(ctx context.Context, out, problems io.Writer) error {
 		}
 		f.timeout = 0 // it bounds the first set only
 	}
+}
+
+// failed says of a wait that ended without credentials what was not there.
+func (f fetch) failed(source fsstaging.FS, dir string, err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("fetch from %s: %w", f.dir, err)
+	}
+	what := "no usable credentials file is there"
+	if f.prefix != "" {
+		what = fmt.Sprintf("no usable credentials file with prefix %q is there", f.prefix)
+	}
+	if _, local := source.(fsstaging.Local); local {
+		if _, e := os.Stat(dir); errors.Is(e, fs.ErrNotExist) {
+			what = "the directory does not exist"
+		}
+	}
+	return advise(fmt.Errorf("fetch from %s: %s: %w", f.dir, what, err), "tokenwheel app describe NAME says where and whether the daemon stages; or wait longer with --timeout")
 }
 
 func (f fetch) next(ctx context.Context, p *fsstaging.Pickup) (plugins.Credentials, error) {

@@ -45,7 +45,8 @@ func TestFetch_WritesTheNewestSetPrivately(t *testing.T) {
 		t.Fatal(err)
 	}
 	fails(t, exitLocal, []string{dir}, "fetch", "--dir", dir, "--out", out)
-	fails(t, exitTimedOut, []string{"nothing-here"}, "fetch", "--dir", t.TempDir()+"/nothing-here", "--out", out, "--timeout", "50ms")
+	fails(t, exitTimedOut, []string{"nothing-here", "does not exist"}, "fetch", "--dir", t.TempDir()+"/nothing-here", "--out", out, "--timeout", "50ms")
+	fails(t, exitTimedOut, []string{"no usable credentials file", "other"}, "fetch", "--dir", shortDir(t), "--prefix", "other", "--out", out, "--timeout", "50ms")
 	fails(t, exitLocal, []string{"--out"}, "fetch", "--dir", dir)
 	fails(t, exitLocal, []string{"--dir"}, "fetch", "--out", out)
 	fails(t, exitLocal, []string{"ftp://x/y"}, "fetch", "--dir", "ftp://x/y", "--out", out)
