@@ -23,7 +23,7 @@ import (
 // its section of the configuration alike.
 type builtin struct {
 	check func(section map[string]any) error
-	open  func(c *config, section map[string]any) (plugins.Provider, error)
+	open  func(c *config, section map[string]any, log *slog.Logger) (plugins.Provider, error)
 }
 
 var builtins = map[string]builtin{
@@ -51,7 +51,7 @@ func (s *hdfsSection) read(section map[string]any) error {
 	return err
 }
 
-func newHDFS(c *config, section map[string]any) (plugins.Provider, error) {
+func newHDFS(c *config, section map[string]any, log *slog.Logger) (plugins.Provider, error) {
 	s := hdfsSection{HadoopConf: c.HadoopConf, Principal: c.Kerberos.Principal, Keytab: c.Kerberos.Keytab}
 	if err := s.read(section); err != nil {
 		return nil, err
@@ -62,6 +62,7 @@ func newHDFS(c *config, section map[string]any) (plugins.Provider, error) {
 	}
 	return hdfs.New(hdfs.Config{
 		ConfDir: s.HadoopConf, Krb5Conf: c.Kerberos.Krb5Conf, Principal: s.Principal, Keytab: s.Keytab, CCache: ccache, Renewer: s.Renewer,
+		Logger: log,
 	})
 }
 
@@ -104,7 +105,7 @@ func (c *config) openProviders(ctx context.Context, log *slog.Logger) (openedPro
 
 func (c *config) openProvider(ctx context.Context, section providerConfig, log *slog.Logger) (plugins.Provider, error) {
 	if section.Command == "" {
-		return builtins[section.Builtin].open(c, section.Config)
+		return builtins[section.Builtin].open(c, section.Config, log)
 	}
 	process, err := pluginhost.Launch(ctx, section.program(log))
 	if err != nil {
