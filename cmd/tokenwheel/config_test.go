@@ -213,8 +213,10 @@ func TestConfig_EachBadValueIsNamedOnce(t *testing.T) {
 		text, words string
 		want        []string
 	}{
-		"of all kinds": {"renewal: {time-ratio: much, jitter: 7, grace: -5s, per-service: 1.5, call-timeout: soon}\nretry: {initial-backoff: 1h, max-backoff: 1m}\n", `"-5s" is negative`,
-			[]string{"renewal.time-ratio", "renewal.jitter", "renewal.grace", "renewal.per-service", "renewal.call-timeout", "retry.max-backoff"}},
+		"of all kinds": {
+			"renewal: {time-ratio: much, jitter: 7, grace: -5s, per-service: 1.5, call-timeout: soon}\nretry: {initial-backoff: 1h, max-backoff: 1m}\n", `"-5s" is negative`,
+			[]string{"renewal.time-ratio", "renewal.jitter", "renewal.grace", "renewal.per-service", "renewal.call-timeout", "retry.max-backoff"},
+		},
 		"sections":          {"access: {operators: x}\nlog: 5\n", "want a list", []string{"access.operators", "log"}},
 		"built-in provider": {"providers: {hdfs: {config: {colour: red}}}\n", "colour", []string{"providers.hdfs.config"}},
 		"name with a dot":   {"providers:\n  hdfs@a.b: {config: {colour: red}}\n", ":7:22: ", []string{"providers.hdfs@a.b.config"}},
