@@ -318,3 +318,32 @@ func TestB102_DeniedTargetIsTriedSlowlyAndNamed(t *testing.T) {
 		}
 	})
 }
+
+// patient notes how long its renewals may take.
+type patient struct {
+	*lender
+	given []time.Duration
+}
+
+func (p *patient) Renew(ctx context.Context, t plugins.Token) (time.Time, error) {
+	deadline, _ := ctx.Deadline()
+	p.given = append(p.given, time.Until(deadline))
+	return p.lender.Renew(ctx, t)
+}
+
+// One holder's wish for a short call must not cut the calls that others depend on.
+func TestP8_HolderCannotShortenTheCallsOfOthers(t *testing.T) {
+	l, s := newLender(hadooptest.Lifetimes{}), newShelf()
+	p := &patient{lender: l}
+	running(t, renewer.Config{Providers: providers(p), Stager: s}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+		token := issued(t, l, "alice")
+		hasty := bringing("hasty", token)
+		hasty.Overlay = map[string]string{"call-timeout": "1s"}
+		must(t, r.Register(ctx, hasty))
+		must(t, r.Register(ctx, bringing("calm", token)))
+		time.Sleep(24 * time.Hour)
+		if n := len(p.given); n < 2 || p.given[0] != time.Second || p.given[n-1] != 30*time.Second {
+			t.Errorf("calls were given %v; want 1s alone, and 30s with a holder who has no wish", p.given)
+		}
+	})
+}

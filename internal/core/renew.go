@@ -25,11 +25,17 @@ func (c *Core) renew(t *token) {
 	c.emit(Renew{Job: t.job, Authority: t.rec.Authority, ID: t.rec.ID, Token: t.rec.Token, Before: t.endAt, Timeout: c.timeoutOf(t)})
 }
 
-func (c *Core) timeoutOf(t *token) time.Duration {
+// timeoutOf is the longest that a holder gives a call; 0, the shell's own, where
+// one has no wish. No holder may shorten what others depend on.
+func (c *Core) timeoutOf(t *token) (longest time.Duration) {
 	for _, seq := range c.reg.Holders(t.rec.Entry) {
-		return c.reg.App(seq).App.Duration("call-timeout")
+		wish := c.reg.App(seq).App.Duration("call-timeout")
+		if wish == 0 {
+			return 0
+		}
+		longest = max(longest, wish)
 	}
-	return 0
+	return longest
 }
 
 func (c *Core) renewed(ev Renewed) {
