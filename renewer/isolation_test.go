@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -293,10 +294,10 @@ func TestB51_TokenOfAnotherKindIsNotTaken(t *testing.T) {
 }
 
 // refusing is a file system that lets nobody write.
-type refusing struct{ calls int }
+type refusing struct{ calls atomic.Int64 }
 
 func (f *refusing) Stage(context.Context, appregistry.Set) (appregistry.Receipt, error) {
-	f.calls++
+	f.calls.Add(1)
 	return appregistry.Receipt{}, plugins.Denied(errors.New("no such user there"))
 }
 
@@ -308,8 +309,8 @@ func TestB102_DeniedTargetIsTriedSlowlyAndNamed(t *testing.T) {
 	running(t, renewer.Config{Providers: providers(l), Stager: f}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
 		must(t, r.As(renewer.Caller{Trusted: true}).Admit(ctx, app("job", "hdfs")))
 		time.Sleep(time.Hour)
-		if f.calls < 3 || f.calls > 30 {
-			t.Errorf("%d stagings in an hour of denials, want one in a few minutes", f.calls)
+		if n := f.calls.Load(); n < 3 || n > 30 {
+			t.Errorf("%d stagings in an hour of denials, want one in a few minutes", n)
 		}
 		list, err := r.As(renewer.Caller{Trusted: true}).Apps(ctx)
 		must(t, err)
@@ -327,7 +328,9 @@ type patient struct {
 
 func (p *patient) Renew(ctx context.Context, t plugins.Token) (time.Time, error) {
 	deadline, _ := ctx.Deadline()
+	p.mu.Lock()
 	p.given = append(p.given, time.Until(deadline))
+	p.mu.Unlock()
 	return p.lender.Renew(ctx, t)
 }
 
@@ -342,6 +345,8 @@ func TestP8_HolderCannotShortenTheCallsOfOthers(t *testing.T) {
 		must(t, r.Register(ctx, hasty))
 		must(t, r.Register(ctx, bringing("calm", token)))
 		time.Sleep(24 * time.Hour)
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		if n := len(p.given); n < 2 || p.given[0] != time.Second || p.given[n-1] != 30*time.Second {
 			t.Errorf("calls were given %v; want 1s alone, and 30s with a holder who has no wish", p.given)
 		}
