@@ -2,6 +2,7 @@ package hadooptest
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha1" // #nosec G505 -- HMAC-SHA1 is what Hadoop's servers sign tokens with
@@ -25,16 +26,12 @@ type Lifetimes struct {
 }
 
 func (l Lifetimes) withDefaults() Lifetimes {
-	orElse := func(d *time.Duration, v time.Duration) {
-		if *d == 0 {
-			*d = v
-		}
+	return Lifetimes{
+		RenewInterval: cmp.Or(l.RenewInterval, 24*time.Hour),
+		MaxLifetime:   cmp.Or(l.MaxLifetime, 7*24*time.Hour),
+		KeyUpdate:     cmp.Or(l.KeyUpdate, 24*time.Hour),
+		Scan:          cmp.Or(l.Scan, time.Hour),
 	}
-	orElse(&l.RenewInterval, 24*time.Hour)
-	orElse(&l.MaxLifetime, 7*24*time.Hour)
-	orElse(&l.KeyUpdate, 24*time.Hour)
-	orElse(&l.Scan, time.Hour)
-	return l
 }
 
 // SecretManager is a NameNode's token table with the rules, and the order of

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -122,6 +123,8 @@ func checkTargets(targets []appregistry.Target, s Stager) error {
 	}
 	return nil
 }
+
+var errObtainSyntax = errors.New("want INSTANCE, INSTANCE@CLUSTER or INSTANCE:SERVICE")
 
 func checkObtain(name string, providers map[string]plugins.Provider) error {
 	instance, authority, only := strings.Cut(name, ":")

@@ -273,5 +273,3 @@ func checkInstanceName(name string) error {
 	}
 	return nil
 }
-
-var errObtainSyntax = errors.New("want INSTANCE, INSTANCE@CLUSTER or INSTANCE:SERVICE")

@@ -126,15 +126,10 @@ func (c *Core) sendCancel(t *token) {
 }
 
 func (c *Core) cancelled(ev Cancelled) {
-	j, ok := c.takeJob(ev.Job, cancelJob)
-	if !ok {
-		return
-	}
-	t := c.tokens[j.token]
+	t := c.takeTokenJob(ev.Job, cancelJob)
 	if t == nil {
 		return
 	}
-	t.job = 0
 	if ev.Err == nil || plugins.KindOf(ev.Err) == plugins.KindReplace {
 		// Unknown to the service, or past its date: the aim is reached.
 		c.remember(t, appregistry.Cancelled, "")

@@ -234,3 +234,16 @@ func (c *Core) takeJob(id Job, what jobKind) (job, bool) {
 	delete(c.jobs, id)
 	return j, true
 }
+
+// takeTokenJob ends a job about a token; nil where either is gone.
+func (c *Core) takeTokenJob(id Job, what jobKind) *token {
+	j, ok := c.takeJob(id, what)
+	if !ok {
+		return nil
+	}
+	t := c.tokens[j.token]
+	if t != nil {
+		t.job = 0
+	}
+	return t
+}

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -240,7 +241,7 @@ func (c *Core) setOf(rec *appregistry.AppRecord, made assembled) appregistry.Set
 		update = min(update, c.successorBy(t, last))
 	}
 	if update == never {
-		update = c.now.Boot + or(c.policyFor(rec).DefaultValidity, 12*time.Hour)
+		update = c.now.Boot + cmp.Or(c.policyFor(rec).DefaultValidity, 12*time.Hour)
 	}
 	set.NextUpdate, set.EarliestEnd = c.wall(update), c.wall(end)
 	return set

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"errors"
 	"math/rand/v2"
 	"time"
@@ -48,24 +49,17 @@ const (
 	confirmMost = 30 * time.Second
 )
 
-func or[T int | float64 | time.Duration](v, fallback T) T {
-	if v == 0 {
-		return fallback
-	}
-	return v
-}
-
 // fraction of d, without the overflow of a product of durations.
 func fraction(d time.Duration, f float64) time.Duration { return time.Duration(float64(d) * f) }
 
 // RenewAfter is the wait before a token with that much life left is renewed:
 // a second at least, or half of a shorter life.
 func (p Policy) RenewAfter(remains time.Duration, r *rand.Rand) time.Duration {
-	wait := fraction(remains, or(p.Ratio, 0.75))
-	if jitter := or(p.Jitter, 0.1); jitter > 0 {
+	wait := fraction(remains, cmp.Or(p.Ratio, 0.75))
+	if jitter := cmp.Or(p.Jitter, 0.1); jitter > 0 {
 		wait -= fraction(wait, jitter*r.Float64())
 	}
-	lead := max(or(p.MinLead, time.Second), remains/50)
+	lead := max(cmp.Or(p.MinLead, time.Second), remains/50)
 	// A lead of more than there is must not mean: now, and now again.
 	most := remains - min(lead, remains/2)
 	return max(min(wait, most), min(leastWait, most))
@@ -85,8 +79,8 @@ func (p Policy) LeadBeforeMax(life time.Duration) time.Duration {
 // being 1, where the token has that much life left; remains <= 0: it has ended,
 // or nobody knows.
 func (p Policy) RetryAfter(failures int, remains time.Duration, r *rand.Rand) time.Duration {
-	most := or(p.MaxRetry, 5*time.Minute)
-	wait := or(p.FirstRetry, 10*time.Second)
+	most := cmp.Or(p.MaxRetry, 5*time.Minute)
+	wait := cmp.Or(p.FirstRetry, 10*time.Second)
 	for i := 1; i < failures && wait < most; i++ {
 		wait *= 2
 	}
@@ -110,7 +104,7 @@ func heed(wait, remains time.Duration, err error) time.Duration {
 
 // DeniedAfter is the wait after a denial, which only an operator can end.
 func (p Policy) DeniedAfter(remains time.Duration) time.Duration {
-	return p.within(or(p.MaxRetry, 5*time.Minute), remains)
+	return p.within(cmp.Or(p.MaxRetry, 5*time.Minute), remains)
 }
 
 func (p Policy) within(wait, remains time.Duration) time.Duration {
@@ -131,12 +125,12 @@ func (p Policy) ConfirmAfter(remains time.Duration) time.Duration {
 
 // GraceAfter is how long a replaced token stays once nobody needs it.
 func (p Policy) GraceAfter(remains time.Duration) time.Duration {
-	return max(0, min(or(p.Grace, time.Minute), remains/4))
+	return max(0, min(cmp.Or(p.Grace, time.Minute), remains/4))
 }
 
 // CoalesceFor is how long changes of a set are gathered before it is staged.
 func (p Policy) CoalesceFor(remains time.Duration) time.Duration {
-	return max(0, min(or(p.Coalesce, 2*time.Second), remains/100))
+	return max(0, min(cmp.Or(p.Coalesce, 2*time.Second), remains/100))
 }
 
 // CancelsAllowed is the number of cancels within the window, for that many tokens.

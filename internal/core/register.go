@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -122,7 +123,7 @@ func (c *Core) policyFor(rec *appregistry.AppRecord) Policy {
 	if ratio, err := strconv.ParseFloat(rec.App.Overlay["renewal.ratio"], 64); err == nil {
 		p.Ratio = ratio
 	}
-	p.MinLead = or(rec.App.Duration("renewal.min-lead"), p.MinLead)
+	p.MinLead = cmp.Or(rec.App.Duration("renewal.min-lead"), p.MinLead)
 	return p
 }
 

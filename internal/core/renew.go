@@ -39,15 +39,10 @@ func (c *Core) timeoutOf(t *token) (longest time.Duration) {
 }
 
 func (c *Core) renewed(ev Renewed) {
-	j, ok := c.takeJob(ev.Job, renewJob)
-	if !ok {
-		return
-	}
-	t := c.tokens[j.token]
+	t := c.takeTokenJob(ev.Job, renewJob)
 	if t == nil {
 		return
 	}
-	t.job = 0
 	err := ev.Err
 	if err == nil {
 		err = c.extend(t, ev.Expires)

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
@@ -157,7 +158,7 @@ func (c *Core) plan(t *token) {
 	life := t.endAt
 	if r.Expires.IsZero() {
 		// Nobody told the expiry: some default, never infinity, drives the plan.
-		life = min(t.endAt, now+or(p.DefaultValidity, 12*time.Hour))
+		life = min(t.endAt, now+cmp.Or(p.DefaultValidity, 12*time.Hour))
 	}
 	if life <= now {
 		if c.renewable(t, p) {

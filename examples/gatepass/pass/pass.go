@@ -6,6 +6,7 @@ package pass
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -112,7 +113,7 @@ func (p *Provider) Obtain(ctx context.Context, req plugins.ObtainRequest) ([]plu
 	defer p.mu.Unlock()
 	p.issued++
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	id := identifier{Owner: req.User, Renewer: req.Renewer, Number: p.issued, Issued: now, Max: now.Add(orElse(p.max, 2*time.Minute))}
+	id := identifier{Owner: req.User, Renewer: req.Renewer, Number: p.issued, Issued: now, Max: now.Add(cmp.Or(p.max, 2*time.Minute))}
 	if id.Renewer == "" {
 		id.Renewer = name
 	}
@@ -192,16 +193,9 @@ func parse(t plugins.Token) (identifier, error) {
 
 // extend is the new expiry of a pass that is renewed now. The caller holds mu.
 func (p *Provider) extend(now, most time.Time) time.Time {
-	expires := now.Add(orElse(p.life, 20*time.Second))
+	expires := now.Add(cmp.Or(p.life, 20*time.Second))
 	if expires.After(most) {
 		return most
 	}
 	return expires
-}
-
-func orElse(d, otherwise time.Duration) time.Duration {
-	if d == 0 {
-		return otherwise
-	}
-	return d
 }
