@@ -74,8 +74,10 @@ var arrows = map[string][]string{
 	"internal/krb/minikdc":          {"internal/krb", "internal/clock"},
 	"internal/pluginwire":           {"plugins", "internal/pluginwire/..."},
 	"internal/sasl":                 {},
+	"internal/scale":                {"plugins", "appregistry", "appregistry/boltstore", "renewer"},
 	"internal/wheel":                {},
 	"internal/writable":             {},
+	"test/scale":                    {"internal/scale"},
 	"cmd/tokenwheel": {
 		"plugins", "plugins/...", "appregistry", "appregistry/boltstore", "renewer", "fsstaging", "hadooptoken", "examples/gatepass/pass",
 		"internal/control", "internal/krb", "internal/hadoopconf", "internal/namenode", "internal/hclogslog", "internal/demo",
