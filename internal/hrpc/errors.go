@@ -111,6 +111,12 @@ func SafeToRetry(err error) bool {
 	return ok && (re.Fatal || notNow(re.Class))
 }
 
+// AnswerLost reports whether the request was sent and no answer came: the server may have done what it was asked.
+func AnswerLost(err error) bool {
+	te, ok := errors.AsType[*TransportError](err)
+	return ok && te.Sent
+}
+
 // FailOver reports whether another server of the same service should be asked at once. A request that may have been
 // done is for its caller to judge, and a refusal would be met again.
 func FailOver(err error) bool {

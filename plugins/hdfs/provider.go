@@ -101,7 +101,7 @@ func (p *Provider) Check(ctx context.Context) error {
 	var errs []error
 	for _, s := range p.services {
 		name := authorityName(s)
-		err := p.addresses[name].Do(ctx, func(ctx context.Context, addr string) error {
+		err := p.addresses[name].Again(ctx, func(ctx context.Context, addr string) error {
 			// Request and answer are read as messages without fields: that there is an
 			// answer is all that matters.
 			return p.conns.call(ctx, addr, "getServerDefaults", &pb.CancelDelegationTokenResponseProto{}, &pb.CancelDelegationTokenResponseProto{})
@@ -143,7 +143,7 @@ func (p *Provider) Obtain(ctx context.Context, req plugins.ObtainRequest) ([]plu
 	for _, name := range names {
 		g, err := p.obtainOne(ctx, name, req.User, renewer)
 		if err != nil {
-			return nil, serviceError(err)
+			return nil, obtainError(err)
 		}
 		grants = append(grants, g)
 	}
@@ -172,7 +172,7 @@ func (p *Provider) obtainOne(ctx context.Context, name, user, renewer string) (p
 	}
 	var answer pb.GetDelegationTokenResponseProto
 	cfg := p.cluster.RPC(p.cluster.EffectiveUser(user))
-	err = p.addresses[name].Do(ctx, func(ctx context.Context, addr string) error {
+	err = p.addresses[name].Once(ctx, func(ctx context.Context, addr string) error {
 		// A connection belongs to one effective user, and this one is not ours.
 		conn, err := hrpc.Dial(ctx, cfg, addr)
 		if err != nil {
@@ -222,7 +222,7 @@ func (p *Provider) call(ctx context.Context, t plugins.Token, method string, req
 	if err != nil {
 		return err
 	}
-	return serviceError(p.addresses[name].Do(ctx, func(ctx context.Context, addr string) error {
+	return serviceError(p.addresses[name].Again(ctx, func(ctx context.Context, addr string) error {
 		return p.conns.call(ctx, addr, method, req, answer)
 	}))
 }
