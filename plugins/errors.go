@@ -38,6 +38,11 @@ func (k Kind) String() string {
 	return "kind " + strconv.Itoa(int(k))
 }
 
+// CodeAnswerLost marks the error of an obtain that was asked for and not answered:
+// the service may have issued a token that nobody received. The obtain is
+// repeated, and the possible token recorded as an orphan.
+const CodeAnswerLost = "answer-lost"
+
 // Error is an error with its meaning. It keeps its kind, code and delay when it
 // crosses a process boundary.
 type Error struct {

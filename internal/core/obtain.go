@@ -158,10 +158,10 @@ func (c *Core) obtained(ev Obtained) {
 		j.late = true
 		c.jobs[ev.Job] = j
 	}
-	if ev.Unfinished || errors.Is(ev.Err, context.DeadlineExceeded) {
+	if ev.Unfinished || errors.Is(ev.Err, context.DeadlineExceeded) || plugins.CodeOf(ev.Err) == plugins.CodeAnswerLost {
 		c.emit(Notify{
 			What: GrantOrphaned, Op: "obtain", Apps: c.keysOf(c.users(s)), Authority: s.key.Authority,
-			Err: ev.Err, Reason: "it may have issued a token that nobody received",
+			Err: ev.Err, Reason: "it may have issued a token that nobody received", Expires: c.orphanEnds(s),
 		})
 	}
 	switch {
@@ -173,6 +173,19 @@ func (c *Core) obtained(ev Obtained) {
 	default: // another call was sent meanwhile, or has brought what was wanted
 		c.discard(s, ev.Grants, j.keep)
 	}
+}
+
+// orphanEnds is when a token issued now ends at the latest, if it lives as long as
+// those before it; zero: there was none to go by.
+func (c *Core) orphanEnds(s *supply) (ends time.Time) {
+	now := c.clocks.date(s.key.Authority, c.now.Boot)
+	for _, t := range c.currents(s) {
+		life := t.rec.Max.Sub(t.rec.Issued)
+		if end := now.Add(life); !t.rec.Issued.IsZero() && life > 0 && end.After(ends) {
+			ends = end
+		}
+	}
+	return ends
 }
 
 // supplied takes the answer to an obtain that somebody waits for.

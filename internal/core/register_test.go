@@ -188,6 +188,7 @@ func TestCY03_BroughtTokenThatIsUnknownIsRefused(t *testing.T) {
 	w := newWorld(t, day, 7*day)
 	tok := w.svc.issue("alice")
 	w.svc.tokens[string(tok.Identifier)].cancelled = true
+	w.run(time.Hour) // a younger one might be unknown for a moment only
 	err := w.done(w.register(registration{
 		app: app("a"), bring: bring(tok),
 		brought: map[string]core.Brought{"ns1": {Authority: ns1, Identity: w.svc.identity(tok)}},

@@ -139,7 +139,11 @@ func (c *Core) renewalFailed(t *token, err error) {
 	}
 	switch kind {
 	case plugins.KindReplace, plugins.KindDenied:
-		if wait, believed := c.believe(&t.doubt, kind, err, c.remains(t)); !believed {
+		answer := err
+		if kind == plugins.KindReplace && c.unsettled(t) {
+			answer = plugins.Replace(err) // however protected: it is to be said twice
+		}
+		if wait, believed := c.believe(&t.doubt, kind, answer, c.remains(t)); !believed {
 			c.retryRenew(t, appregistry.Suspect, "not confirmed yet: "+err.Error(), err, wait)
 			return
 		}
@@ -161,6 +165,20 @@ func (c *Core) renewalFailed(t *token, err error) {
 	default:
 		c.tryAgain(t, c.resting(t), err)
 	}
+}
+
+// settles is how long after it issued or renewed a token a service may deny that
+// it knows it: a server that has not tailed the edit yet (HDFS-17964), or that
+// has not noticed that another one serves.
+const settles = time.Minute
+
+func (c *Core) unsettled(t *token) bool {
+	since := c.clocks.boot(t.rec.Authority, t.rec.Issued)
+	if t.renewedAt > 0 {
+		since = t.renewedAt
+	}
+	passed := c.now.Boot - since
+	return passed >= 0 && passed < settles
 }
 
 // believe applies the rule of belief: a terminal answer counts where it came

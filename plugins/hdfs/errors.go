@@ -30,6 +30,16 @@ func serviceError(err error) error {
 	return kerberosError(err)
 }
 
+// obtainError is serviceError for the one call that must not be made twice
+// unnoticed.
+func obtainError(err error) error {
+	err = serviceError(err)
+	if hrpc.AnswerLost(err) && plugins.KindOf(err) == plugins.KindRetry {
+		return &plugins.Error{Code: plugins.CodeAnswerLost, Err: err}
+	}
+	return err
+}
+
 func remoteKind(c hrpc.Class) (plugins.Kind, string) {
 	switch c {
 	case hrpc.InvalidToken:
