@@ -1,9 +1,9 @@
 # make test is the README's second command: everything, on a fresh machine.
-.PHONY: test lint unit demo real fuzz bench generate
+.PHONY: test lint unit demo mutants real fuzz bench generate
 
 GOLANGCI := go tool -modfile=test/tools/go.mod golangci-lint
 
-test: lint unit demo real
+test: lint unit demo mutants real
 	@echo "all tiers passed"
 
 lint:
@@ -18,6 +18,10 @@ unit:
 # The README's first command, checked: exits 0 only when everything was seen.
 demo:
 	go run ./cmd/tokenwheel demo --for 60s --check
+
+# Plants bugs, one at a time, and wants each caught by the suite meant for it.
+mutants:
+	cd test/mutants && go test -count=1 -timeout 30m ./...
 
 # A real KDC, NameNode and DataNode, Java's own client, and kill -9.
 real:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -98,13 +99,16 @@ func TestCH53_RenewChecksInTheOriginalOrder(t *testing.T) {
 		keys    bool // forgotten
 		wrong   bool // password
 		class   string
+		says    string // two checks answer with one class, and only the text tells which it was
 	}{
-		{"past the max date", "", other, 8 * 24 * time.Hour, true, true, hadooptest.ClassInvalidToken},
-		{"no renewer", "", other, 0, true, true, hadooptest.ClassAccessControl},
-		{"another renewer", "renewer", other, 0, true, true, hadooptest.ClassAccessControl},
-		{"key gone", "renewer", service, 0, true, true, hadooptest.ClassInvalidToken},
-		{"wrong password", "renewer", service, 0, false, true, hadooptest.ClassAccessControl},
-		{"unknown", "renewer", service, 0, false, false, hadooptest.ClassInvalidToken},
+		{"past the max date", "", other, 8 * 24 * time.Hour, true, true, hadooptest.ClassInvalidToken, "tried to renew an expired token"},
+		{"no renewer", "", other, 0, true, true, hadooptest.ClassAccessControl, "without a renewer"},
+		{"no renewer, the key there", "", other, 0, false, true, hadooptest.ClassAccessControl, "without a renewer"},
+		{"another renewer", "renewer", other, 0, true, true, hadooptest.ClassAccessControl, "with non-matching renewer"},
+		{"another renewer, the key there", "renewer", other, 0, false, true, hadooptest.ClassAccessControl, "with non-matching renewer"},
+		{"key gone", "renewer", service, 0, true, true, hadooptest.ClassInvalidToken, "Unable to find master key"},
+		{"wrong password", "renewer", service, 0, false, true, hadooptest.ClassAccessControl, "with wrong password"},
+		{"unknown", "renewer", service, 0, false, false, hadooptest.ClassInvalidToken, "Renewal request for unknown token"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newManager()
@@ -117,8 +121,8 @@ func TestCH53_RenewChecksInTheOriginalOrder(t *testing.T) {
 			if c.wrong {
 				password[0] ^= 1
 			}
-			if _, err := m.Renew(t0.Add(c.after), c.caller, token.Identifier, password); classOf(err) != c.class {
-				t.Errorf("got %v, want class %s", err, c.class)
+			if _, err := m.Renew(t0.Add(c.after), c.caller, token.Identifier, password); classOf(err) != c.class || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want class %s and a text with %q", err, c.class, c.says)
 			}
 		})
 	}

@@ -123,3 +123,39 @@ func TestP4_GraceOfATokenWhoseEndIsUnknown(t *testing.T) {
 		t.Errorf("cancelled %v after its successor was staged, want 40s", got)
 	}
 }
+
+// A service that tells no date at all: a default validity keeps the cycle
+// going, never infinity (SPARK-37787).
+func TestF16_UnknownExpiryHasADefaultValidity(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	w.cfg.Policy = core.Policy{ReplaceOnly: true, Jitter: -1}
+	w.crash()
+	w.step(w.event(registration{app: app("a"), plan: plan(ns1)}))
+	var at []time.Duration
+	for w.boot < 3*day {
+		if len(w.out) == 0 {
+			next, ok := w.core.Next()
+			if !ok {
+				t.Fatalf("nothing is planned at %v", w.boot)
+			}
+			w.boot = max(w.boot, next)
+			w.step(core.Tick{})
+			continue
+		}
+		if act, ok := w.out[0].(core.Obtain); ok {
+			w.out = w.out[1:]
+			at = append(at, w.boot)
+			w.step(core.Obtained{Job: act.Job, Grants: []core.Grant{{Grant: plugins.Grant{Alias: "ns1", Token: w.svc.issue("alice")}}}})
+			continue
+		}
+		w.answer(0)
+	}
+	for i := 1; i < len(at); i++ {
+		if got := at[i] - at[i-1]; got != 9*time.Hour {
+			t.Errorf("obtained again after %v, want three quarters of 12 h", got)
+		}
+	}
+	if len(at) < 8 {
+		t.Errorf("obtained %d times in three days, want 8", len(at))
+	}
+}

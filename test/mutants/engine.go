@@ -1,0 +1,101 @@
+package mutants
+
+// The engine and its registry.
+var engine = []Mutant{
+	{
+		Name: "cancel-without-proof", Bug: "a token is cancelled although nothing proves its password (T-01)",
+		File: "appregistry/registry.go", Old: "case t.Proof == ProofNone:\n\t\treturn ErrUnproven", New: "case false:\n\t\treturn ErrUnproven",
+		Package: "./internal/core", Tests: "TestT01_ForgedPasswordCancelsNothing|TestT01_ContestOfUnprovenPasswords|TestT01_TokenCommands",
+	},
+	{
+		Name: "cancel-while-held", Bug: "who refers to a token is not asked before it is cancelled (P3)",
+		File: "appregistry/registry.go", Old: "case r.Referenced(id):\n\t\treturn ErrHeld", New: "case false:\n\t\treturn ErrHeld",
+		Package: "./internal/core", Tests: "TestKP15_IntentOfAHeldTokenIsWithdrawn|TestT01_TokenCommands",
+	},
+	{
+		Name: "first-flag-wins", Bug: "a holder who did not ask for cancel is forgotten once he has left, as in YARN (Y36)",
+		File: "appregistry/registry.go", Old: "case t.Keep:\n\t\treturn ErrKeep", New: "case false:\n\t\treturn ErrKeep",
+		Package: "./internal/core", Tests: "TestY36_OneHolderWhoKeepsIsEnough",
+	},
+	{
+		Name: "key-without-password", Bug: "two passwords of one identifier are taken for one token (T-01)",
+		File: "appregistry/record.go", Old: "return digest(append(parts, t.Password)...), name", New: "return name, name",
+		Package: "./internal/core", Tests: "TestT01_ForgedPasswordCancelsNothing|TestT01_ContestOfUnprovenPasswords",
+	},
+	{
+		Name: "failed-renewal-dropped", Bug: "a failed renewal is not tried again, as in YARN (Y20)",
+		File: "internal/core/renew.go", Old: "t.renewAt = c.now.Boot + wait\n\tc.judgeEnd(t)", New: "_ = wait\n\tc.judgeEnd(t)",
+		Package: "./internal/core", Tests: "TestY20_FailedRenewalIsRetriedBeforeTheEnd|TestP2_NothingObtainableIsLost",
+	},
+	{
+		Name: "retry-of-an-hour", Bug: "the wait after a failure does not heed what remains of the token (F14)",
+		File: "internal/core/policy.go", Old: "wait = min(wait, remains/3)", New: "_ = remains",
+		Package: "./internal/core", Tests: "TestF14_RetryDoublesAndStaysWithinAThird|TestF15_ThreeMoreTriesInFifteenMinutes",
+	},
+	{
+		Name: "no-jitter", Bug: "tokens of one hour are all renewed in one second, for ever (C-V14)",
+		File: "internal/core/policy.go", Old: "wait -= fraction(wait, jitter*r.Float64())", New: "_ = r",
+		Package: "./internal/core", Tests: "TestCV14_RenewalsSpreadBelowThreeQuarters",
+	},
+	{
+		Name: "break-before-make", Bug: "a replaced token goes before its successor is published (P4)",
+		File: "appregistry/registry.go", Old: "return r.lent[id] > 0 || r.published[id] > 0 || r.offered[id] > 0", New: "return r.lent[id] > 0",
+		Package: "./internal/core", Tests: "TestP4_OldTokenStaysUntilTheNewOneIsStaged|TestP4_HalfStagedTokenIsNotCancelled|TestP4_TargetsThatStayBehindKeepTheirTokens",
+	},
+	{
+		Name: "acknowledged-in-memory", Bug: "a registration is acknowledged before its commit (P1)",
+		File: "internal/core/admit.go", Old: "\tc.commit.waiting = append(c.commit.waiting, waiter{\n\t\trun:  func() { c.acknowledge(a, ev.Request, gated) },",
+		New:     "\tc.reply(ev.Request, Acknowledged, nil)\n\tc.commit.waiting = append(c.commit.waiting, waiter{\n\t\trun:  func() { c.acknowledge(a, ev.Request, gated) },",
+		Package: "./internal/core", Tests: "TestKP01_FailedCommitRegistersNothing|TestP3_HoldsUnderAnyOrderFaultAndCrash",
+	},
+	{
+		Name: "believes-anybody", Bug: "a terminal answer is believed at once, whatever channel it came through (B34)",
+		File: "internal/core/renew.go", Old: "ok && e.Protected {", New: "ok || e == nil {",
+		Package: "./internal/core", Tests: "TestB34_ForgedTerminalAnswerReplacesNothing",
+	},
+	{
+		Name: "clock-on-the-wall", Bug: "deadlines follow the wall clock, and jump with it (P11)",
+		File: "internal/core/core.go", Old: "c.now, c.out = now, nil\n", New: "c.now, c.out = now, nil\n\tc.clocks.wall = now.Wall.Add(-now.Boot)\n",
+		Package: "./internal/core", Tests: "TestB91_StepsOfTheWallClockMoveNothing|TestP11_WallClockStepsChangeNothing",
+	},
+	{
+		Name: "backup-keeps-its-proofs", Bug: "a store restored elsewhere cancels without proving anything again (B69)",
+		File: "internal/core/restore.go", Old: "if elsewhere && rec.Proof", New: "if false && rec.Proof",
+		Package: "./internal/core", Tests: "TestB69_RestoredBackupProvesAgainBeforeCancel",
+	},
+	{
+		Name: "generation-used-twice", Bug: "a new set goes out under the number of the one before (C-S25)",
+		File: "internal/core/deliver.go", Old: "\ta.rec.Generation++\n", New: "\ta.rec.Generation = max(a.rec.Generation, 1)\n",
+		Package: "./internal/core", Tests: "TestP4_OldTokenStaysUntilTheNewOneIsStaged|TestBehind_NumberAndEpochGoBeyondTheTarget",
+	},
+	{
+		Name: "lent-becomes-owned", Bug: "who was lent a token gets its successor too (decision 2)",
+		File: "internal/core/register.go", Old: "return b.Identity == nil || b.Identity.User == \"\" || b.Identity.User != a.User", New: "return false",
+		Package: "./internal/core", Tests: "TestDecision2_LentTokenGetsNoSuccessor",
+	},
+	{
+		Name: "never-ends-well", Bug: "a token whose service tells no expiry is never looked at again (SPARK-37787)",
+		File: "internal/core/token.go", Old: "life = min(t.endAt, now+cmp.Or(p.DefaultValidity, 12*time.Hour))", New: "life, _ = t.endAt, cmp.Or(p.DefaultValidity, 12*time.Hour)",
+		Package: "./internal/core", Tests: "TestF16_UnknownExpiryHasADefaultValidity",
+	},
+	{
+		Name: "fence-ignored", Bug: "a core whose store was taken over goes on acting (B81)",
+		File: "internal/core/commit.go", Old: "\t\tc.stop(ev.Err, aboard)\n", New: "\t\tc.commitFailed(aboard, ev.Err)\n",
+		Package: "./internal/core", Tests: "TestB81_DeposedCoreActsNoMore",
+	},
+	{
+		Name: "storm-goes-on", Bug: "cancels without number go out when all applications leave at once (T-56)",
+		File: "internal/core/cancel.go", Old: "w.sent >= limit {", New: "w.sent >= limit && false {",
+		Package: "./internal/core", Tests: "TestT56_CancelStormIsPaused",
+	},
+	{
+		Name: "panic-passes-through", Bug: "a provider that panics takes the process along (YARN-11384)",
+		File: "renewer/pool.go", Old: "if err := panicError(recover()); err != nil {\n\t\t\tev = t.failed(err)\n\t\t}", New: "_ = ev",
+		Package: "./renewer", Tests: "TestY19_PanicIsAnErrorOfThatJob",
+	},
+	{
+		Name: "fires-early", Bug: "the wheel rounds a due time down, so that things happen before their time (B94)",
+		File: "internal/wheel/wheel.go", Old: "if d%Resolution > 0 && t < latest {", New: "if false {",
+		Package: "./internal/wheel", Tests: "TestB94_Edges|TestM11_SortedList",
+	},
+}
