@@ -45,6 +45,8 @@ type AppRecord struct {
 	// LeaveAt is when it leaves after its linger time; zero: it stays.
 	LeaveAt time.Time
 
+	attachment
+
 	unknown map[string]json.RawMessage
 }
 
@@ -118,8 +120,20 @@ type TokenRecord struct {
 	// next one, by our wall clock; set when it is replaced.
 	ReadUntil time.Time
 
+	attachment
+
 	unknown map[string]json.RawMessage
 }
+
+// attachment is what the engine keeps with a record while it runs, so that both
+// are found at once. It is never stored.
+type attachment struct{ session any }
+
+// Attach keeps v with the record, in the place of what was attached before.
+func (a *attachment) Attach(v any) { a.session = v }
+
+// Attached is what is kept with the record; nil: nothing yet.
+func (a *attachment) Attached() any { return a.session }
 
 // Forget drops the token's secret bytes; its key and fingerprint stay.
 func (t *TokenRecord) Forget() { t.Token.Identifier, t.Token.Password = nil, nil }

@@ -44,7 +44,7 @@ func (c *Core) admit(ev Register, content []byte, old *appregistry.AppRecord) {
 	slices.SortStableFunc(rec.Holdings, obtainedLast)
 	c.reg.PutApp(rec)
 	for _, h := range rec.Holdings {
-		c.markKeep(c.tokens[c.reg.Resolve(h).ID])
+		c.markKeep(c.token(c.reg.Resolve(h).ID))
 		// A retired token that it brought is one that it ever referred to.
 		if t := c.reg.Token(h.Token); t != nil && !rec.App.Ending().AsksCancel(h, t.ID) && !t.Keep {
 			t.Keep = true
@@ -71,7 +71,7 @@ func obtainedLast(a, b appregistry.Holding) int {
 
 func (c *Core) addApp(rec *appregistry.AppRecord) *app {
 	a := &app{rec: rec, stageAt: never, leaveAt: never, missing: map[appregistry.Authority]string{}}
-	c.apps[rec.Seq] = a
+	rec.Attach(a)
 	if rec.Replaces != 0 {
 		c.rivals[rec.App.Key()] = rec.Seq
 	}
@@ -82,7 +82,7 @@ func (c *Core) addApp(rec *appregistry.AppRecord) *app {
 // obtained.
 func (c *Core) acknowledge(a *app, r Request, verify []*token) {
 	c.reply(r, Acknowledged, nil)
-	if c.apps[a.rec.Seq] != a {
+	if c.app(a.rec.Seq) != a {
 		c.reply(r, Done, errLeft)
 		return
 	}
@@ -106,7 +106,7 @@ func (c *Core) acknowledge(a *app, r Request, verify []*token) {
 // begin starts what an application's tokens wait for.
 func (c *Core) begin(a *app) {
 	for _, h := range a.rec.Holdings {
-		if t := c.tokens[h.Token]; t != nil && t.rec.State == appregistry.New {
+		if t := c.token(h.Token); t != nil && t.rec.State == appregistry.New {
 			c.beginToken(t)
 		}
 	}
@@ -165,7 +165,7 @@ func (c *Core) firstSet(a *app) {
 // takeOver puts a registration in the place of the one it replaces, in one
 // commit. Generation and file names go on.
 func (c *Core) takeOver(a *app) {
-	old := c.apps[a.rec.Replaces]
+	old := c.app(a.rec.Replaces)
 	a.rec.Replaces = 0
 	delete(c.rivals, a.rec.App.Key())
 	if old == nil {
@@ -215,7 +215,7 @@ func (c *Core) unregister(ev Unregister) {
 		c.leave(rival, errLeft)
 	}
 	if rec != nil {
-		c.depart(c.apps[rec.Seq])
+		c.depart(c.app(rec.Seq))
 	}
 	c.commit.waiting = append(c.commit.waiting, waiter{
 		run:  func() { c.reply(ev.Request, Done, nil) },
@@ -255,7 +255,6 @@ func (c *Core) leave(a *app, why error) {
 	rec := a.rec
 	a.gone = why
 	c.set(&a.timer, appTimer, rec.Seq, never)
-	delete(c.apps, rec.Seq)
 	if c.rivals[rec.App.Key()] == rec.Seq {
 		delete(c.rivals, rec.App.Key())
 	}
@@ -279,7 +278,7 @@ func (c *Core) leave(a *app, why error) {
 		c.leaveEntry(e)
 	}
 	for _, id := range published {
-		if t := c.tokens[id]; t != nil {
+		if t := c.token(id); t != nil {
 			c.release(t)
 		}
 	}
@@ -294,7 +293,7 @@ func (c *Core) leave(a *app, why error) {
 
 func (c *Core) leaveEntry(id appregistry.EntryID) {
 	for _, id := range slices.Clone(c.reg.TokensOf(id)) {
-		if t := c.tokens[id]; t != nil {
+		if t := c.token(id); t != nil {
 			c.release(t)
 		}
 	}

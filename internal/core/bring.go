@@ -16,7 +16,7 @@ func (c *Core) bring(rec *appregistry.AppRecord, alias string, tok plugins.Token
 		e := c.reg.Entry(known.Entry)
 		if e != nil && e.Current != 0 && !ended(known.State) && !leaving(known.State) {
 			h.Entry, h.Token = e.ID, known.ID
-			t := c.tokens[known.ID]
+			t := c.token(known.ID)
 			t.releaseAt = never
 			c.schedule(t)
 			return t, h
@@ -24,7 +24,7 @@ func (c *Core) bring(rec *appregistry.AppRecord, alias string, tok plugins.Token
 		// It was to be cancelled or only remembered: it begins anew, proof and
 		// all, but who once asked to keep it is not forgotten.
 		keep = known.Keep
-		c.forget(c.tokens[known.ID])
+		c.forget(c.token(known.ID))
 	}
 	t := c.addToken(c.broughtToken(tok, b, key, name))
 	t.rec.Keep = keep

@@ -16,7 +16,7 @@ const rememberFor = 24 * time.Hour
 // holder left, else a grace after the time at which the readers of the last set
 // with it look for the next one.
 func (c *Core) release(t *token) {
-	if c.tokens[t.rec.ID] != t || ended(t.rec.State) || leaving(t.rec.State) || c.reg.Referenced(t.rec.ID) {
+	if c.token(t.rec.ID) != t || ended(t.rec.State) || leaving(t.rec.State) || c.reg.Referenced(t.rec.ID) {
 		return
 	}
 	if c.candidate(t) && c.inUse(c.supplyFor(c.entry(t).Supply)) {
@@ -62,7 +62,7 @@ func (c *Core) intend(t *token) {
 	}
 	c.transition(t, appregistry.CancelPending, "nobody holds it")
 	c.afterCommit(func() {
-		if c.tokens[t.rec.ID] == t && t.rec.State == appregistry.CancelPending && t.job == 0 {
+		if c.token(t.rec.ID) == t && t.rec.State == appregistry.CancelPending && t.job == 0 {
 			c.sendCancel(t)
 			c.schedule(t)
 		}
@@ -211,7 +211,7 @@ func (c *Core) resumeCancels(ev ResumeCancels) {
 	c.cancels = cancelWindow{since: c.now.Boot}
 	c.reg.PauseCancels(false)
 	for _, id := range c.reg.TokenIDs() {
-		if t := c.tokens[id]; t.rec.State == appregistry.CancelPending && t.job == 0 {
+		if t := c.token(id); t.rec.State == appregistry.CancelPending && t.job == 0 {
 			t.cancelAt = c.now.Boot
 			c.schedule(t)
 		}

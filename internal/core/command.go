@@ -10,7 +10,7 @@ import (
 
 // tokenCommand does what an operator, or the token's owner, asks for one token.
 func (c *Core) tokenCommand(ev TokenCommand) {
-	t := c.tokens[ev.Token]
+	t := c.token(ev.Token)
 	if t == nil || !ev.Caller.mayActFor(t.rec.Owner) {
 		c.reply(ev.Request, Done, appregistry.ErrNotFound)
 		return
@@ -63,7 +63,7 @@ func (c *Core) cancelNow(ev TokenCommand, t *token) error {
 	c.intend(t)
 	c.afterCommit(func() {
 		for _, seq := range c.reg.Holders(t.rec.Entry) {
-			c.changed(c.apps[seq])
+			c.changed(c.app(seq))
 		}
 	})
 	return nil

@@ -142,11 +142,11 @@ func (c *Core) stop(err error, aboard []waiter) {
 			w.lost(err)
 		}
 	}
-	for _, a := range c.apps {
-		c.answer(a, err)
+	for _, seq := range c.reg.AppSeqs() {
+		c.answer(c.app(seq), err)
 	}
-	for _, t := range c.tokens {
-		c.answerCommands(t, err)
+	for _, id := range c.reg.TokenIDs() {
+		c.answerCommands(c.token(id), err)
 	}
 	c.taken = err
 }
@@ -162,7 +162,7 @@ func (c *Core) later(t *token) {
 
 func (c *Core) writeLazy() {
 	for id := range c.lazy {
-		if t := c.tokens[id]; t != nil {
+		if t := c.token(id); t != nil {
 			c.reg.PutToken(t.rec)
 		}
 	}

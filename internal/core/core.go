@@ -45,9 +45,7 @@ type Core struct {
 	now    clock.Instant
 	out    []Action
 
-	apps       map[uint64]*app
 	rivals     map[appregistry.AppKey]uint64 // registrations that wait to replace one
-	tokens     map[appregistry.TokenID]*token
 	supplies   map[appregistry.Supply]*supply
 	numbered   map[uint64]*supply // the supplies by their number, for timers
 	lastSupply uint64
@@ -65,8 +63,8 @@ type Core struct {
 func New(cfg Config) *Core {
 	return &Core{
 		cfg: cfg, reg: appregistry.NewRegistry(), wheel: wheel.New(), random: rand.New(rand.NewPCG(cfg.Seed, 0)),
-		clocks: clocks{measured: map[appregistry.Authority]time.Time{}},
-		apps:   map[uint64]*app{}, rivals: map[appregistry.AppKey]uint64{}, tokens: map[appregistry.TokenID]*token{},
+		clocks:   clocks{measured: map[appregistry.Authority]time.Time{}},
+		rivals:   map[appregistry.AppKey]uint64{},
 		supplies: map[appregistry.Supply]*supply{}, numbered: map[uint64]*supply{},
 		jobs: map[Job]job{}, lazy: map[appregistry.TokenID]struct{}{},
 	}
@@ -133,6 +131,22 @@ func (c *Core) Next() (time.Duration, bool) {
 	return c.wheel.Next()
 }
 
+// app is what the engine knows of an application, nil where that is gone.
+func (c *Core) app(seq uint64) *app {
+	if rec := c.reg.App(seq); rec != nil {
+		return rec.Attached().(*app)
+	}
+	return nil
+}
+
+// token is what the engine knows of a token, nil where that is forgotten.
+func (c *Core) token(id appregistry.TokenID) *token {
+	if rec := c.reg.Token(id); rec != nil {
+		return rec.Attached().(*token)
+	}
+	return nil
+}
+
 func (c *Core) emit(a Action) { c.out = append(c.out, a) }
 
 func (c *Core) reply(r Request, m Moment, err error) { c.emit(Reply{Request: r, Moment: m, Err: err}) }
@@ -175,11 +189,11 @@ func (c *Core) set(t *timer, what int, id uint64, at time.Duration) {
 func (c *Core) fire(id uint64) {
 	switch id, what := id>>timerBits, id%(1<<timerBits); what {
 	case tokenTimer:
-		c.tokenDue(c.tokens[appregistry.TokenID(id)])
+		c.tokenDue(c.token(appregistry.TokenID(id)))
 	case supplyTimer:
 		c.supplyDue(c.numbered[id])
 	case appTimer:
-		c.appDue(c.apps[id])
+		c.appDue(c.app(id))
 	case coreTimer:
 		c.coreDue(id)
 	}
@@ -241,7 +255,7 @@ func (c *Core) takeTokenJob(id Job, what jobKind) *token {
 	if !ok {
 		return nil
 	}
-	t := c.tokens[j.token]
+	t := c.token(j.token)
 	if t != nil {
 		t.job = 0
 	}

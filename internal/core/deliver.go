@@ -109,7 +109,7 @@ func (c *Core) over(t *appregistry.TokenRecord) bool {
 }
 
 func (c *Core) scheduleApp(a *app) {
-	if c.apps[a.rec.Seq] == a {
+	if c.app(a.rec.Seq) == a {
 		c.set(&a.timer, appTimer, a.rec.Seq, min(a.stageAt, a.leaveAt))
 	}
 }
@@ -155,7 +155,7 @@ func (c *Core) changed(a *app) {
 func (c *Core) setRemains(ids []appregistry.TokenID) time.Duration {
 	least := never
 	for _, id := range ids {
-		if t := c.tokens[id]; t != nil {
+		if t := c.token(id); t != nil {
 			least = min(least, c.remains(t))
 		}
 	}
@@ -210,7 +210,7 @@ func (c *Core) stage(a *app) {
 	}
 	a.round = r
 	c.afterCommit(func() {
-		if c.apps[a.rec.Seq] == a && a.round == r {
+		if c.app(a.rec.Seq) == a && a.round == r {
 			c.sendStages(a, r)
 		}
 	})
@@ -235,7 +235,7 @@ func (c *Core) setOf(rec *appregistry.AppRecord, made assembled) appregistry.Set
 	}
 	update, end := never, never
 	for _, id := range made.tokens {
-		t := c.tokens[id]
+		t := c.token(id)
 		last := c.lastEnd(t)
 		end = min(end, last)
 		update = min(update, c.successorBy(t, last))
@@ -280,7 +280,7 @@ func (c *Core) staged(ev Staged) {
 	if !ok {
 		return
 	}
-	a := c.apps[j.app]
+	a := c.app(j.app)
 	if a == nil || a.round == nil {
 		return
 	}
@@ -349,7 +349,7 @@ func (c *Core) published(a *app, r *round) {
 	a.rec.Published = appregistry.Published{Generation: r.set.Generation, Digest: r.made.digest, Tokens: r.made.tokens, NextUpdate: r.set.NextUpdate}
 	c.reg.PutApp(a.rec)
 	for _, id := range r.made.tokens {
-		if t := c.tokens[id]; t != nil && t.rec.State == appregistry.Publishing {
+		if t := c.token(id); t != nil && t.rec.State == appregistry.Publishing {
 			c.toLater(t, c.resting(t), t.rec.Reason)
 		}
 	}
@@ -361,7 +361,7 @@ func (c *Core) published(a *app, r *round) {
 		c.ready(a)
 	}
 	for _, id := range old {
-		t := c.tokens[id]
+		t := c.token(id)
 		if t == nil || slices.Contains(r.made.tokens, id) {
 			continue
 		}

@@ -14,7 +14,7 @@ import (
 // pass counts one gate of an application as open. A final error rejects the
 // application where it is new; an error that may pass only flags it.
 func (c *Core) pass(seq uint64, what appregistry.Authority, err error, final bool) (waitOn bool) {
-	a := c.apps[seq]
+	a := c.app(seq)
 	if a == nil || a.open == 0 {
 		return false
 	}
@@ -58,7 +58,7 @@ func (c *Core) openSupplyGates(s *supply, err error) {
 	gates := s.gates
 	s.gates = nil
 	for seq := range s.planners {
-		if a := c.apps[seq]; err != nil {
+		if a := c.app(seq); err != nil {
 			a.missing[s.key.Authority] = err.Error()
 		} else {
 			delete(a.missing, s.key.Authority)
@@ -78,7 +78,7 @@ func (c *Core) supplyReady(s *supply) {
 		return
 	}
 	for _, e := range c.reg.SuppliedEntries(s.key) {
-		if slices.ContainsFunc(c.reg.TokensOf(e), func(id appregistry.TokenID) bool { return c.candidate(c.tokens[id]) }) {
+		if slices.ContainsFunc(c.reg.TokensOf(e), func(id appregistry.TokenID) bool { return c.candidate(c.token(id)) }) {
 			return
 		}
 	}

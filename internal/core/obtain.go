@@ -130,7 +130,7 @@ func (c *Core) currents(s *supply) []*token {
 	var all []*token
 	aliases := c.reg.SuppliedEntries(s.key)
 	for _, alias := range slices.Sorted(maps.Keys(aliases)) {
-		if t := c.tokens[c.reg.Entry(aliases[alias]).Current]; t != nil {
+		if t := c.token(c.reg.Entry(aliases[alias]).Current); t != nil {
 			all = append(all, t)
 		}
 	}

@@ -70,8 +70,8 @@ func (c *Core) register(ev Register) {
 		if rival != nil {
 			c.leave(rival, errSuperseded)
 		}
-		c.stay(c.apps[old.Seq])
-		c.attach(c.apps[old.Seq], ev.Request)
+		c.stay(c.app(old.Seq))
+		c.attach(c.app(old.Seq), ev.Request)
 		return
 	}
 	if err := c.checkBrought(ev); err != nil {
@@ -130,7 +130,7 @@ func (c *Core) policyFor(rec *appregistry.AppRecord) Policy {
 // candidateFor is the registration that waits to replace what is under key.
 func (c *Core) candidateFor(key appregistry.AppKey) *app {
 	if seq, ok := c.rivals[key]; ok {
-		return c.apps[seq]
+		return c.app(seq)
 	}
 	return nil
 }
@@ -194,7 +194,7 @@ func (c *Core) checkKnown(ev Register, tok plugins.Token, b Brought) error {
 	for _, id := range c.reg.TokensByName(name) {
 		if t := c.reg.Token(id); t.Proof != appregistry.ProofNone && !b.Authority.IsZero() {
 			err := plugins.Refused(CodePasswordConflict, fmt.Errorf("%s: another password of it is proved", tok))
-			n := c.aboutToken(TryAlarmed, c.tokens[id])
+			n := c.aboutToken(TryAlarmed, c.token(id))
 			n.Op, n.Err, n.Reason = "register", err, CodePasswordConflict
 			n.Apps = append([]appregistry.AppKey{ev.App.Key()}, n.Apps...)
 			c.emit(n)

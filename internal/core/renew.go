@@ -121,7 +121,7 @@ func (c *Core) renewalWorked(t *token) {
 func (c *Core) settleContest(winner *token) {
 	// A copy: a rejected application takes its token along.
 	for _, id := range slices.Clone(c.reg.TokensByName(winner.rec.Name)) {
-		t := c.tokens[id]
+		t := c.token(id)
 		if t == nil || t == winner || t.rec.Proof != appregistry.ProofNone || ended(t.rec.State) || leaving(t.rec.State) {
 			continue
 		}

@@ -37,7 +37,7 @@ func (c *Core) place(s *supply, g Grant) {
 	c.toLater(t, appregistry.Proving, "its expiry is to be learnt")
 	t.renewAt = never
 	c.afterCommit(func() {
-		if c.tokens[t.rec.ID] == t && c.candidate(t) {
+		if c.token(t.rec.ID) == t && c.candidate(t) {
 			c.renew(t)
 		}
 		c.schedule(t)
@@ -77,7 +77,7 @@ func (c *Core) slot(s *supply, alias string) appregistry.EntryID {
 // join takes an answer that names a token we have: from an entry of another
 // supply it is shared, from our own it was only extended.
 func (c *Core) join(s *supply, known *appregistry.TokenRecord, g Grant) {
-	t, e := c.tokens[known.ID], c.reg.Entry(known.Entry)
+	t, e := c.token(known.ID), c.reg.Entry(known.Entry)
 	if !g.Expires.IsZero() {
 		known.Expires = g.Expires
 	}
@@ -91,7 +91,7 @@ func (c *Core) join(s *supply, known *appregistry.TokenRecord, g Grant) {
 // the retirement of the one before. Only when that is durable is it handed on.
 func (c *Core) promote(t *token) {
 	e := c.entry(t)
-	old := c.tokens[e.Current]
+	old := c.token(e.Current)
 	s := c.supplyFor(e.Supply)
 	e.Current = t.rec.ID
 	c.reg.PutEntry(e)
@@ -105,12 +105,12 @@ func (c *Core) promote(t *token) {
 	}
 	c.afterCommit(func() {
 		for _, seq := range c.reg.Holders(e.ID) {
-			c.changed(c.apps[seq])
+			c.changed(c.app(seq))
 		}
-		if old != nil && c.tokens[old.rec.ID] == old {
+		if old != nil && c.token(old.rec.ID) == old {
 			c.release(old)
 		}
-		if !c.reg.Referenced(t.rec.ID) && c.tokens[t.rec.ID] == t {
+		if !c.reg.Referenced(t.rec.ID) && c.token(t.rec.ID) == t {
 			c.release(t)
 		}
 	})
@@ -144,7 +144,7 @@ func (c *Core) hold(s *supply, e *appregistry.EntryRecord, alias string) {
 			c.reg.PutApp(rec)
 		}
 	}
-	if t := c.tokens[e.Current]; t != nil {
+	if t := c.token(e.Current); t != nil {
 		c.markKeep(t)
 	}
 }

@@ -88,9 +88,9 @@ func (c *Core) restoreTokens(elsewhere bool) {
 
 // resume sets everything going, what ends first in front.
 func (c *Core) resume(apps []uint64) {
-	tokens := make([]*token, 0, len(c.tokens))
+	tokens := make([]*token, 0, c.reg.Tokens())
 	for _, id := range c.reg.TokenIDs() {
-		if t := c.tokens[id]; t.job == 0 && !t.timer.isSet() {
+		if t := c.token(id); t.job == 0 && !t.timer.isSet() {
 			c.resumeToken(t)
 			tokens = append(tokens, t)
 		}
@@ -100,12 +100,12 @@ func (c *Core) resume(apps []uint64) {
 		c.schedule(t)
 	}
 	for _, seq := range apps {
-		if a := c.apps[seq]; a != nil {
+		if a := c.app(seq); a != nil {
 			c.resumeApp(a)
 		}
 	}
 	for _, t := range tokens {
-		if c.tokens[t.rec.ID] == t {
+		if c.token(t.rec.ID) == t {
 			c.release(t) // it was in its grace, or its holder's leaving was cut short
 		}
 	}

@@ -59,9 +59,9 @@ func (c *Core) entryView(rec *appregistry.EntryRecord) appregistry.Entry {
 		e.Holders = append(e.Holders, c.reg.App(seq).App.Key())
 	}
 	for _, id := range slices.Backward(c.reg.TokensOf(rec.ID)) {
-		e.Tokens = append(e.Tokens, c.tokenView(c.tokens[id]))
+		e.Tokens = append(e.Tokens, c.tokenView(c.token(id)))
 		if id == rec.Current {
-			e.Owner = c.tokens[id].rec.Owner
+			e.Owner = c.token(id).rec.Owner
 		}
 	}
 	slices.SortStableFunc(e.Tokens, func(a, b appregistry.TokenStatus) int {
@@ -82,7 +82,7 @@ func currentFirst(current, id appregistry.TokenID) int {
 func (c *Core) Remembered() []appregistry.TokenStatus {
 	var tokens []appregistry.TokenStatus
 	for _, id := range c.reg.TokenIDs() {
-		if t := c.tokens[id]; c.reg.Entry(t.rec.Entry) == nil {
+		if t := c.token(id); c.reg.Entry(t.rec.Entry) == nil {
 			tokens = append(tokens, c.tokenView(t))
 		}
 	}
@@ -106,7 +106,7 @@ func (c *Core) tokenView(t *token) appregistry.TokenStatus {
 func (c *Core) Apps() []AppStatus {
 	var apps []AppStatus
 	for _, seq := range c.reg.AppSeqs() {
-		a := c.apps[seq]
+		a := c.app(seq)
 		if a.rec.Replaces != 0 {
 			continue
 		}

@@ -33,8 +33,8 @@ func TestP9_NothingIsKeptOfApplicationsThatLeft(t *testing.T) {
 	if s.obtains == 0 {
 		t.Fatal("nothing was obtained")
 	}
-	if len(c.apps)+len(c.tokens)+len(c.supplies)+len(c.numbered)+len(c.jobs) > 0 {
-		t.Errorf("left: %d apps, %d tokens, %d supplies, %d of them numbered, %d jobs", len(c.apps), len(c.tokens), len(c.supplies), len(c.numbered), len(c.jobs))
+	if len(c.reg.AppSeqs())+c.reg.Tokens()+len(c.supplies)+len(c.numbered)+len(c.jobs) > 0 {
+		t.Errorf("left: %d apps, %d tokens, %d supplies, %d of them numbered, %d jobs", len(c.reg.AppSeqs()), c.reg.Tokens(), len(c.supplies), len(c.numbered), len(c.jobs))
 	}
 }
 

@@ -52,7 +52,7 @@ func (t *token) next() time.Duration {
 }
 
 func (c *Core) schedule(t *token) {
-	if c.tokens[t.rec.ID] == t {
+	if c.token(t.rec.ID) == t {
 		c.set(&t.timer, tokenTimer, uint64(t.rec.ID), t.next())
 	}
 }
@@ -60,14 +60,13 @@ func (c *Core) schedule(t *token) {
 // addToken begins to watch a token.
 func (c *Core) addToken(rec *appregistry.TokenRecord) *token {
 	t := &token{rec: rec, renewAt: never, replaceAt: never, endAt: never, releaseAt: never, cancelAt: never}
-	c.tokens[rec.ID] = t
+	rec.Attach(t)
 	return t
 }
 
 // forget drops a token's record: nothing depends on it any more.
 func (c *Core) forget(t *token) {
 	c.set(&t.timer, tokenTimer, uint64(t.rec.ID), never)
-	delete(c.tokens, t.rec.ID)
 	c.reg.DeleteToken(t.rec.ID)
 	c.answerCommands(t, appregistry.ErrNotFound)
 }
@@ -104,7 +103,7 @@ func (c *Core) liveDue(t *token, now time.Duration) {
 		t.releaseAt = never
 		c.letGo(t)
 	}
-	if ended(t.rec.State) || leaving(t.rec.State) || c.tokens[t.rec.ID] != t {
+	if ended(t.rec.State) || leaving(t.rec.State) || c.token(t.rec.ID) != t {
 		return
 	}
 	if now >= t.replaceAt {
