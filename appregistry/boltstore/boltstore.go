@@ -14,10 +14,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/internal/ownedfile"
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 )
@@ -30,7 +32,7 @@ var (
 	// ErrNewerSchema: a later release wrote the file.
 	ErrNewerSchema = errors.New("store file was written by a later release")
 	// ErrInsecure: somebody else could read or change the file.
-	ErrInsecure = errors.New("store file is not protected")
+	ErrInsecure = ownedfile.ErrInsecure
 	// ErrFailed: a write or sync failed, so what the disk holds is not known any
 	// more. The store has closed itself; nothing of it is used again. Open reads
 	// what the disk does hold: all that was acknowledged, and of the batches that
@@ -74,7 +76,7 @@ func open(path string, o Options, openFile func(string, int, os.FileMode) (*os.F
 			err = fmt.Errorf("open store %s: %w", path, err)
 		}
 	}()
-	if err := checkDirectory(path); err != nil {
+	if err := ownedfile.CheckDirectory(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
 	if err := create(path); err != nil {

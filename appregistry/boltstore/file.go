@@ -11,44 +11,17 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/tokenwheel/tokenwheel/internal/ownedfile"
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 )
-
-// checkDirectory refuses a directory in which others could swap the file.
-func checkDirectory(path string) error {
-	dir := filepath.Dir(path)
-	info, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
-	if !info.IsDir() {
-		return fmt.Errorf("%s is not a directory", dir)
-	}
-	if m := info.Mode().Perm(); m&0o022 != 0 {
-		return fmt.Errorf("%w: directory %s has mode %#o; chmod go-w it", ErrInsecure, dir, m)
-	}
-	if uid, ok := owner(info); ok && uid != os.Geteuid() && uid != 0 {
-		return fmt.Errorf("%w: directory %s belongs to uid %d", ErrInsecure, dir, uid)
-	}
-	return nil
-}
 
 func checkFile(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil {
 		return err
 	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%w: not a regular file", ErrInsecure)
-	}
-	if m := info.Mode().Perm(); m&0o177 != 0 {
-		return fmt.Errorf("%w: it has mode %#o; chmod 0600 it", ErrInsecure, m)
-	}
-	if uid, ok := owner(info); ok && uid != os.Geteuid() {
-		return fmt.Errorf("%w: it belongs to uid %d", ErrInsecure, uid)
-	}
-	return nil
+	return ownedfile.Check(info)
 }
 
 // create makes an empty store where there is no file: complete under another
@@ -57,7 +30,7 @@ func create(path string) (err error) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".new-*") // mode 0600
+	f, err := ownedfile.Temporary(path)
 	if err != nil {
 		return err
 	}
@@ -87,15 +60,7 @@ func create(path string) (err error) {
 	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return syncDirectory(filepath.Dir(path))
-}
-
-func syncDirectory(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return ownedfile.SyncDirectory(filepath.Dir(path))
 }
 
 // openVerified opens the file and reads all of it twice: first its pages, which

@@ -2,13 +2,7 @@
 
 package boltstore
 
-import (
-	"io/fs"
-	"os"
-)
-
-// owner is not known: these systems protect files by other means.
-func owner(fs.FileInfo) (uid int, ok bool) { return 0, false }
+import "os"
 
 // abandon gives up a file that bbolt has opened.
 func abandon(f *os.File) error { return f.Close() }

@@ -51,7 +51,8 @@ var arrows = map[string][]string{
 	"plugins/pluginhost":            {"plugins", "internal/pluginwire/...", "internal/hclogslog"},
 	"plugins/plugintest":            {"plugins", "plugins/pluginhost", "internal/pluginwire/..."},
 	"appregistry":                   {"plugins"},
-	"appregistry/boltstore":         {"appregistry"},
+	"appregistry/boltstore":         {"appregistry", "internal/ownedfile"},
+	"appregistry/sealedstore":       {"appregistry", "internal/ownedfile"},
 	"appregistry/storetest":         {"appregistry"},
 	"renewer":                       {"appregistry", "plugins", "internal/core", "internal/clock"},
 	"hadooptoken":                   {"plugins", "internal/writable"},
@@ -72,6 +73,7 @@ var arrows = map[string][]string{
 	"internal/hrpc":                 {"internal/sasl", "internal/hadooppb"},
 	"internal/krb":                  {"internal/clock", "internal/sasl"},
 	"internal/krb/minikdc":          {"internal/krb", "internal/clock"},
+	"internal/ownedfile":            {},
 	"internal/pluginwire":           {"plugins", "internal/pluginwire/..."},
 	"internal/sasl":                 {},
 	"internal/scale":                {"plugins", "appregistry", "appregistry/boltstore", "renewer"},
@@ -79,7 +81,7 @@ var arrows = map[string][]string{
 	"internal/writable":             {},
 	"test/scale":                    {"internal/scale"},
 	"cmd/tokenwheel": {
-		"plugins", "plugins/...", "appregistry", "appregistry/boltstore", "renewer", "fsstaging", "hadooptoken", "examples/gatepass/pass",
+		"plugins", "plugins/...", "appregistry", "appregistry/...", "renewer", "fsstaging", "hadooptoken", "examples/gatepass/pass",
 		"internal/control", "internal/krb", "internal/hadoopconf", "internal/namenode", "internal/hclogslog", "internal/demo",
 	},
 }
