@@ -113,7 +113,8 @@ type TokenStatus struct {
 	Kind        string
 	Service     string
 	State       State
-	Reason      string // why it is in this state; "" where the state says it all
+	Reason      string // why it is in this state
+	Action      string // what an operator does about it
 	Proof       Proof
 	Obtained    bool // by us; else an application brought it
 	Keep        bool // some holder, now or earlier, did not ask for cancel

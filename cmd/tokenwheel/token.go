@@ -44,9 +44,9 @@ name is kept.`,
 }
 
 func showTokens(t *table, tokens []control.Token) {
-	t.row("TOKEN", "SERVICE", "KIND", "OWNER", "STATE", "EXPIRES", "RENEW UNTIL", "NEXT", "HOLDERS")
+	t.row("TOKEN", "SERVICE", "KIND", "OWNER", "STATE", "EXPIRES", "RENEW UNTIL", "NEXT", "HOLDERS", "WHAT TO DO")
 	for _, v := range tokens {
-		t.row(strconv.FormatUint(v.ID, 10), v.Service, v.Kind, v.Owner, v.State, date(v.Expires), date(v.Max), date(v.Next), strings.Join(v.Holders, ","))
+		t.row(strconv.FormatUint(v.ID, 10), v.Service, v.Kind, v.Owner, v.State, date(v.Expires), date(v.Max), date(v.Next), strings.Join(v.Holders, ","), v.Action)
 	}
 }
 
@@ -61,6 +61,7 @@ func describeToken(t *table, v control.Token) {
 		{"Holders", strings.Join(v.Holders, ", ")},
 		{"State", v.State},
 		{"Reason", v.Reason},
+		{"What to do", v.Action},
 		{"Current", strconv.FormatBool(v.Current)},
 		{"Obtained by us", strconv.FormatBool(v.Obtained)},
 		{"Proof of password", v.Proof},

@@ -140,6 +140,7 @@ type Token struct {
 	Current     bool      `json:"current"` // else a retiring one
 	State       string    `json:"state"`
 	Reason      string    `json:"reason,omitempty"`
+	Action      string    `json:"action,omitempty"` // what an operator does about it
 	Proof       string    `json:"proof"`
 	Obtained    bool      `json:"obtained"`
 	Keep        bool      `json:"keep"`

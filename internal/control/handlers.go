@@ -194,7 +194,7 @@ func (q request) tokens() ([]Token, error) {
 func tokenView(t appregistry.TokenStatus) Token {
 	return Token{
 		ID: uint64(t.ID), Fingerprint: t.Fingerprint, Kind: t.Kind, Service: t.Service, Holders: []string{},
-		State: t.State.String(), Reason: t.Reason, Proof: t.Proof.String(), Obtained: t.Obtained, Keep: t.Keep,
+		State: t.State.String(), Reason: t.Reason, Action: t.Action, Proof: t.Proof.String(), Obtained: t.Obtained, Keep: t.Keep,
 		Issued: t.Issued, Expires: t.Expires, Max: t.Max, Next: t.Next, Attempts: t.Attempts,
 	}
 }

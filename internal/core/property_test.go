@@ -71,26 +71,11 @@ func (j *judge) replaced(app appregistry.AppID, tok plugins.Token) bool {
 	return j.w.held(app, "ns1") != string(tok.Identifier)
 }
 
-// checkStates: no token without a state that means something, and no live one
-// without a next step.
+// checkStates: no token without a state that means something, and each waits for
+// what the table of states says.
 func (j *judge) checkStates(t *rapid.T) {
-	for _, e := range j.w.core.Entries() {
-		for _, s := range e.Tokens {
-			waits := slices.ContainsFunc(j.w.out, func(a core.Action) bool {
-				switch a := a.(type) {
-				case core.Renew:
-					return a.ID == s.ID
-				case core.Cancel:
-					return a.ID == s.ID
-				case core.Obtain, core.Commit:
-					return true
-				}
-				return false
-			})
-			if s.Next.IsZero() && !waits && s.State != appregistry.Expired {
-				t.Fatalf("P10: token %d is %v (%q) and nothing is planned", s.ID, s.State, s.Reason)
-			}
-		}
+	if err := j.w.checkStates(); err != nil {
+		t.Fatalf("P10: %v", err)
 	}
 }
 

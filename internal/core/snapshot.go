@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -91,14 +92,28 @@ func (c *Core) Remembered() []appregistry.TokenStatus {
 
 func (c *Core) tokenView(t *token) appregistry.TokenStatus {
 	r, next := t.rec, t.next()
+	if s := c.successorSupply(t); s != nil && s.timer.isSet() {
+		next = min(next, s.timer.at)
+	}
 	if next == never && c.commit.retry.isSet() {
 		next = c.commit.retry.at // it waits for the store
 	}
+	rule := &states[r.State]
 	return appregistry.TokenStatus{
 		ID: r.ID, Fingerprint: r.Fingerprint, Kind: r.Token.Kind, Service: r.Token.Service,
-		State: r.State, Reason: r.Reason, Proof: r.Proof, Obtained: r.Obtained, Keep: r.Keep,
+		State: r.State, Reason: cmp.Or(r.Reason, rule.Reason), Action: rule.Action, Proof: r.Proof, Obtained: r.Obtained, Keep: r.Keep,
 		Issued: r.Issued, Expires: r.Expires, Max: r.Max, Next: c.wall(next), Attempts: t.failures,
 	}
+}
+
+// successorSupply is what obtains the token's successor now; nil: nothing does.
+func (c *Core) successorSupply(t *token) *supply {
+	if e := c.entry(t); e != nil && e.Current == t.rec.ID {
+		if s := c.supplies[e.Supply]; s != nil && s.wanted {
+			return s
+		}
+	}
+	return nil
 }
 
 // Apps lists all applications, in order of registration. One that is to replace

@@ -48,6 +48,8 @@ type world struct {
 	// storeErr is the answer to commits; stageErr that to stagings.
 	storeErr func() error
 	stageErr func(appregistry.Set) error
+	// watch, where set, is called after each step.
+	watch func()
 }
 
 // target is what a reader of one directory finds: the newest set.
@@ -100,6 +102,9 @@ func (w *world) step(ev core.Event) {
 		default:
 			w.out = append(w.out, act)
 		}
+	}
+	if w.watch != nil {
+		w.watch()
 	}
 }
 
