@@ -62,6 +62,7 @@ var arrows = map[string][]string{
 	"internal/archtest":             {},
 	"internal/clock":                {},
 	"internal/namenode":             {"internal/clock", "internal/hadoopconf", "internal/hrpc", "internal/krb", "internal/sasl"},
+	"internal/dispatch":             {},
 	"internal/demo":                 {"plugins", "plugins/hdfs", "plugins/pluginhost", "appregistry", "appregistry/boltstore", "renewer", "fsstaging", "hadooptest", "hadooptoken", "internal/hrpc", "internal/namenode"},
 	"plugins/plugintest/testplugin": {"plugins", "plugins/pluginmain", "plugins/pluginhost", "internal/pluginwire/...", "examples/gatepass/pass"},
 	"internal/conformance":          {},
