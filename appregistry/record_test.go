@@ -155,3 +155,57 @@ func TestT09_OverlayKeys(t *testing.T) {
 		}
 	}
 }
+
+// Each byte of each field makes another token, and another key; where the issuer
+// is known, kind and service are texts that it never looks at.
+func TestCH14_EqualityAndKeysFollowAllBytes(t *testing.T) {
+	base := plugins.Token{Kind: "kind", Service: "service", Identifier: []byte("identifier"), Password: plugins.Secret("password")}
+	known := appregistry.Authority{Instance: "hdfs", Name: "ns"}
+	same := base.Clone()
+	if !base.Equal(same) {
+		t.Error("a token is not equal to its copy")
+	}
+	key, _ := appregistry.TokenKeys(appregistry.Authority{}, base)
+	knownKey, knownName := appregistry.TokenKeys(known, base)
+	change := func(field string, i int) plugins.Token {
+		c := base.Clone()
+		switch field {
+		case "kind":
+			b := []byte(c.Kind)
+			b[i] ^= 1
+			c.Kind = string(b)
+		case "service":
+			b := []byte(c.Service)
+			b[i] ^= 1
+			c.Service = string(b)
+		case "identifier":
+			c.Identifier[i] ^= 1
+		case "password":
+			c.Password[i] ^= 1
+		}
+		return c
+	}
+	for field, n := range map[string]int{"kind": len(base.Kind), "service": len(base.Service), "identifier": len(base.Identifier), "password": len(base.Password)} {
+		for i := range n {
+			other := change(field, i)
+			if base.Equal(other) {
+				t.Errorf("equal although byte %d of its %s differs", i, field)
+			}
+			if k, _ := appregistry.TokenKeys(appregistry.Authority{}, other); k == key {
+				t.Errorf("the same key although byte %d of its %s differs", i, field)
+			}
+			k, name := appregistry.TokenKeys(known, other)
+			if differs := field == "identifier" || field == "password"; (k != knownKey) != differs {
+				t.Errorf("byte %d of %s: key differs %v, want %v", i, field, k != knownKey, differs)
+			}
+			if differs := field == "identifier"; (name != knownName) != differs {
+				t.Errorf("byte %d of %s: name differs %v, want %v", i, field, name != knownName, differs)
+			}
+		}
+	}
+	if a, _ := appregistry.TokenKeys(known, plugins.Token{Identifier: []byte("ab"), Password: plugins.Secret("c")}); true {
+		if b, _ := appregistry.TokenKeys(known, plugins.Token{Identifier: []byte("a"), Password: plugins.Secret("bc")}); a == b {
+			t.Error("bytes that move from the password to the identifier make the same key")
+		}
+	}
+}

@@ -311,6 +311,7 @@ type login struct {
 func (l *login) UseCredentials(c plugins.Credentials) { l.used = append(l.used, c) }
 
 // TestNextHandsCredentialsToTheFileSystem before it returns them.
+// Shows: C-H40.
 func TestNextHandsCredentialsToTheFileSystem(t *testing.T) {
 	m := stagetest.NewMemory()
 	l := &login{FS: m}

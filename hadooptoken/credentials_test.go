@@ -191,6 +191,31 @@ func TestW4_URLStringsAsJavaTakesThem(t *testing.T) {
 	}
 }
 
+// Shows: C-H41, C-H15 (it encodes and decodes).
+func TestCH41_URLStringsAreSafe(t *testing.T) {
+	raw := rapid.SliceOf(rapid.Byte())
+	rapid.Check(t, func(t *rapid.T) {
+		want := plugins.Token{Kind: rapid.String().Draw(t, "kind"), Identifier: raw.Draw(t, "identifier"), Password: raw.Draw(t, "password")}
+		s, err := hadooptoken.EncodeURL(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.ContainsAny(s, "+/= \n") {
+			t.Errorf("%q has characters that mean something in a URL", s)
+		}
+		if got, err := hadooptoken.DecodeURL(s); err != nil || !got.Equal(want) {
+			t.Errorf("read back as %v, error %v", got, err)
+		}
+	})
+	empty, err := hadooptoken.EncodeURL(plugins.Token{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := hadooptoken.DecodeURL(empty); err != nil || !got.Equal(plugins.Token{}) {
+		t.Errorf("the empty token: read back as %v, error %v", got, err)
+	}
+}
+
 func TestRoundTrip(t *testing.T) {
 	raw := rapid.SliceOf(rapid.Byte())
 	token := rapid.Custom(func(t *rapid.T) plugins.Token {

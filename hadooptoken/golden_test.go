@@ -143,6 +143,8 @@ func plain(c plugins.Credentials) map[string][]string {
 // TestW3_WritesFilesOfJava: byte for byte, but for the order of the entries,
 // which in Java is that of a hash map. The file "multi" is compared entry by
 // entry and in length, the others as a whole.
+//
+// Shows: W3, C-H37.
 func TestW3_WritesFilesOfJava(t *testing.T) {
 	eachFile(t, func(t *testing.T, c plugins.Credentials, format hadooptoken.Format, file []byte) {
 		got, err := hadooptoken.Marshal(c, format)

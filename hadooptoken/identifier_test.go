@@ -75,6 +75,7 @@ func TestW6_IdentifiersOfJava(t *testing.T) {
 	}
 }
 
+// Shows: W5, C-H01.
 func TestW5_WritesIdentifiersOfJava(t *testing.T) {
 	written := 0
 	for name, j := range javaTokens(t) {
@@ -103,6 +104,31 @@ func TestMarshalIdentifierRefusesWhatDoesNotFit(t *testing.T) {
 		if b, err := hadooptoken.MarshalIdentifier(id); err == nil {
 			t.Errorf("%s: written in %d bytes", name, len(b))
 		}
+	}
+}
+
+// Texts of no byte and of many pass; what Hadoop's own reader would refuse is
+// refused by writer and reader.
+func TestCH13_TextsOfEachLength(t *testing.T) {
+	for _, n := range []int{0, 1, 127, 128, writable.MaxText - 1} {
+		want := hadooptoken.Identifier{
+			Kind: hadooptoken.KindHDFS, Owner: strings.Repeat("o", n), Issued: time.UnixMilli(1).UTC(), Max: time.UnixMilli(2).UTC(),
+		}
+		b, err := hadooptoken.MarshalIdentifier(want)
+		if err != nil {
+			t.Fatalf("%d bytes: %v", n, err)
+		}
+		if got, err := hadooptoken.ParseIdentifier(want.Kind, b); err != nil || got != want {
+			t.Errorf("%d bytes: read back with %d, error %v", n, len(got.Owner), err)
+		}
+	}
+	long := strings.Repeat("o", writable.MaxText)
+	if _, err := hadooptoken.MarshalIdentifier(hadooptoken.Identifier{Kind: hadooptoken.KindHDFS, Owner: long}); err == nil {
+		t.Errorf("an owner of %d bytes is written", len(long))
+	}
+	forged := append([]byte{0}, writable.AppendText(nil, long)...)
+	if _, err := hadooptoken.ParseIdentifier(hadooptoken.KindHDFS, forged); err == nil || !strings.Contains(err.Error(), "the limit is 1048575") {
+		t.Errorf("an owner of %d bytes is read: error %v", len(long), err)
 	}
 }
 
@@ -175,6 +201,7 @@ func TestW6_UnknownKindsAreOpaque(t *testing.T) {
 	}
 }
 
+// Shows: W5, C-H22.
 func TestW5_PrintedForm(t *testing.T) {
 	tokens := javaTokens(t)
 	for name, want := range map[string]string{

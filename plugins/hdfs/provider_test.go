@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tokenwheel/tokenwheel/hadooptest"
+	"github.com/tokenwheel/tokenwheel/hadooptoken"
 	"github.com/tokenwheel/tokenwheel/plugins"
 	"github.com/tokenwheel/tokenwheel/plugins/hdfs"
 	"github.com/tokenwheel/tokenwheel/plugins/hdfs/hdfstest"
@@ -108,6 +109,57 @@ func TestCheck_NamesWhatIsWrong(t *testing.T) {
 	defer cancel()
 	if err := provider(t, cluster).Check(ctx); err == nil || !strings.Contains(err.Error(), cluster.Realm) {
 		t.Errorf("with the KDC down: %v, want an error that names the realm", err)
+	}
+}
+
+// Whose a token is: the user acted for, and who may renew it in his stead is the
+// real user (AbstractDelegationTokenIdentifier.getUser).
+func TestCH02_OwnerAndRealUser(t *testing.T) {
+	cluster := start(t, hadooptest.Config{})
+	p := provider(t, cluster)
+	full := self + "@" + cluster.Realm
+	for _, c := range []struct {
+		name, owner, realUser string
+		user, realShort       string
+	}{
+		{"no owner", "", "", "", ""},
+		{"owner alone", "alice", "", "alice", ""},
+		{"owner with realm", "alice@" + cluster.Realm, "", "alice", ""},
+		{"owner is the real user", full, full, "tokenwheel", "tokenwheel"},
+		{"owner and real user", "alice", full, "alice", "tokenwheel"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			raw, err := hadooptoken.MarshalIdentifier(hadooptoken.Identifier{Kind: hadooptoken.KindHDFS, Owner: c.owner, RealUser: c.realUser, Renewer: "tokenwheel"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			id, err := p.Identify(t.Context(), plugins.Token{Kind: hadooptoken.KindHDFS, Service: cluster.Addr, Identifier: raw})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if id.User != c.user || id.RealShort != c.realShort || id.Owner != c.owner || id.RealUser != c.realUser {
+				t.Errorf("user %q (%q), real user %q (%q); want %q and %q", id.User, id.Owner, id.RealShort, id.RealUser, c.user, c.realShort)
+			}
+		})
+	}
+}
+
+// An obtain takes nothing that was there before: an old token, even a dead one,
+// never stands in the way of a new one, as it does in Java's addDelegationTokens.
+func TestCH18_OldTokenDoesNotStandInTheWay(t *testing.T) {
+	cluster := start(t, hadooptest.Config{})
+	p := provider(t, cluster)
+	seen := map[string]bool{}
+	for range 3 {
+		grants, err := p.Obtain(t.Context(), plugins.ObtainRequest{User: "alice"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(grants) != 1 || seen[string(grants[0].Token.Identifier)] {
+			t.Fatalf("%d grants, or one that was given before", len(grants))
+		}
+		seen[string(grants[0].Token.Identifier)] = true
+		cluster.NameNode.Secrets.Forget(grants[0].Token.Identifier)
 	}
 }
 
