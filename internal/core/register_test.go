@@ -1,7 +1,13 @@
 package core_test
 
 import (
+	"bytes"
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -199,5 +205,33 @@ func TestCY03_BroughtTokenThatIsUnknownIsRefused(t *testing.T) {
 	w.run(time.Minute)
 	if n := len(w.core.Apps()) + len(w.core.Entries()); n != 0 {
 		t.Errorf("%d records are left", n)
+	}
+}
+
+// Every code that the core refuses with stands in docs/errors.md.
+func TestErrorsPageHasEveryRefusal(t *testing.T) {
+	page, err := os.ReadFile("../../docs/errors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), "register.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	ast.Inspect(file, func(node ast.Node) bool {
+		spec, ok := node.(*ast.ValueSpec)
+		if !ok || !strings.HasPrefix(spec.Names[0].Name, "Code") {
+			return true
+		}
+		n++
+		code, _ := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+		if !bytes.Contains(page, []byte("| `"+code+"` |")) {
+			t.Errorf("docs/errors.md lacks %q", code)
+		}
+		return true
+	})
+	if n < 9 {
+		t.Errorf("found %d codes only", n)
 	}
 }

@@ -2,32 +2,31 @@ package hdfs
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/tokenwheel/tokenwheel/internal/hrpc"
-	"github.com/tokenwheel/tokenwheel/internal/krb"
-	"github.com/tokenwheel/tokenwheel/internal/sasl"
 	"github.com/tokenwheel/tokenwheel/plugins"
 )
 
-// serviceError gives an error of a call the kind that it has for the token. A
-// server is judged by its Java class, never by its text.
+// serviceError gives an error of a call the kind that it has for the token, by
+// the table of answers, and ends its text with the operator's next step.
 func serviceError(err error) error {
 	if _, ok := errors.AsType[*plugins.Error](err); ok || err == nil {
 		return err
 	}
-	out := &plugins.Error{Err: err}
-	if remote, ok := errors.AsType[*hrpc.RemoteError](err); ok {
-		out.Protected = remote.Protected
-		out.Kind, out.Code = remoteKind(remote.Class)
-		return out
+	row := answerTo(err)
+	remote, isRemote := errors.AsType[*hrpc.RemoteError](err)
+	if row == nil && !isRemote {
+		return err
 	}
-	for _, refusal := range []error{hrpc.ErrSimple, hrpc.ErrMechanism, hrpc.ErrServerName, sasl.ErrQOP, sasl.ErrCipher} {
-		if errors.Is(err, refusal) {
-			out.Kind, out.Code = plugins.KindDenied, "unsafe-server"
-			return out
-		}
+	out := &plugins.Error{Protected: isRemote && remote.Protected, Err: err}
+	if row != nil {
+		out.Kind, out.Code = row.kind, row.code
 	}
-	return kerberosError(err)
+	if row != nil && row.next != "" {
+		out.Err = fmt.Errorf("%w; %s", err, row.next)
+	}
+	return out
 }
 
 // obtainError is serviceError for the one call that must not be made twice
@@ -36,30 +35,6 @@ func obtainError(err error) error {
 	err = serviceError(err)
 	if hrpc.AnswerLost(err) && plugins.KindOf(err) == plugins.KindRetry {
 		return &plugins.Error{Code: plugins.CodeAnswerLost, Err: err}
-	}
-	return err
-}
-
-func remoteKind(c hrpc.Class) (plugins.Kind, string) {
-	switch c {
-	case hrpc.InvalidToken:
-		return plugins.KindReplace, ""
-	case hrpc.AccessControl:
-		return plugins.KindDenied, ""
-	case hrpc.Authorization:
-		return plugins.KindDenied, "proxy-user"
-	case hrpc.NoSuchMethod, hrpc.NoSuchProtocol, hrpc.VersionMismatch:
-		return plugins.KindDenied, "not-a-namenode"
-	}
-	return plugins.KindRetry, ""
-}
-
-// kerberosError marks what only an operator can mend.
-func kerberosError(err error) error {
-	for _, kind := range []krb.Kind{krb.ErrWrongKey, krb.ErrUnknownClient, krb.ErrUnknownServer, krb.ErrUnknownRealm, krb.ErrRevoked, krb.ErrEtype, krb.ErrKeytab, krb.ErrCCache, krb.ErrClockSkew, krb.ErrExpired} {
-		if errors.Is(err, kind) {
-			return &plugins.Error{Kind: plugins.KindDenied, Code: string(kind), Err: err}
-		}
 	}
 	return err
 }

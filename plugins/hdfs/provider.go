@@ -96,7 +96,7 @@ func (p *Provider) Close() error {
 // nothing: a NameNode that is in standby, hangs or is none of this kind is found.
 func (p *Provider) Check(ctx context.Context) error {
 	if err := p.cluster.Login(ctx); err != nil {
-		return kerberosError(err)
+		return serviceError(err)
 	}
 	var errs []error
 	for _, s := range p.services {
