@@ -1,5 +1,5 @@
 # make test is the README's second command: everything, on a fresh machine.
-.PHONY: test lint unit demo mutants real fuzz bench generate
+.PHONY: test lint unit demo mutants real differential fuzz bench generate
 
 GOLANGCI := go tool -modfile=test/tools/go.mod golangci-lint
 
@@ -26,6 +26,12 @@ mutants:
 # A real KDC, NameNode and DataNode, Java's own client, and kill -9.
 real:
 	cd test/real && go test -count=1 -timeout 30m ./...
+
+# The test kit beside the real NameNode: SCRIPTS random stories of SEED (0: by chance).
+SCRIPTS ?= 1000
+SEED ?= 0
+differential:
+	cd test/real && go test -count=1 -timeout 30m -v ./differential -args -scripts $(SCRIPTS) -seed $(SEED)
 
 # Each fuzz target for FUZZTIME.
 FUZZTIME ?= 30s

@@ -96,6 +96,9 @@ func (s *session) issue(body []byte, fault Fault, protected bool) (reply proto.M
 	if err := s.admit(OpIssue, fault); err != nil {
 		return nil, err
 	}
+	if err := s.nn.foreign(req.GetRenewer()); err != nil && !s.caller.ByToken {
+		return nil, err
+	}
 	if token, err = s.nn.Secrets.Issue(s.nn.now(), s.caller, req.GetRenewer()); err != nil {
 		return nil, err
 	}

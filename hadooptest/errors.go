@@ -6,6 +6,9 @@ import "fmt"
 // [Fault].Refuse may be of.
 const (
 	ClassIO            = "java.io.IOException"
+	ClassEOF           = "java.io.EOFException"
+	ClassRuntime       = "java.lang.RuntimeException"
+	ClassNullPointer   = "java.lang.NullPointerException"
 	ClassInvalidToken  = "org.apache.hadoop.security.token.SecretManager$InvalidToken"
 	ClassAccessControl = "org.apache.hadoop.security.AccessControlException"
 	ClassAuthorization = "org.apache.hadoop.security.authorize.AuthorizationException"

@@ -131,6 +131,9 @@ func (s *session) step(token []byte) error {
 		if s.login.mechanism == s.login.digest {
 			s.nn.Journal.add(Call{At: s.nn.now(), Op: OpLogin, Err: err})
 		}
+		if e, ok := errors.AsType[*JavaError](err); ok && e.Class == ClassEOF {
+			return err // the original takes it for the end of the connection, and says nothing
+		}
 		return s.saslError(saslCause(err))
 	}
 	if !done {

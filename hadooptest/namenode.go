@@ -3,6 +3,7 @@ package hadooptest
 import (
 	"errors"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -63,6 +64,13 @@ func (n *NameNode) DropConnections() {
 	for c := range n.conns {
 		c.Close()
 	}
+}
+
+// Restart drops every connection and starts again on the same address, with the
+// tokens that it had and with lifetimes as they are now: see [SecretManager.Restart].
+func (n *NameNode) Restart(l Lifetimes) {
+	n.DropConnections()
+	n.Secrets.Restart(n.now(), l)
 }
 
 // Serve answers connections until l is closed.
@@ -131,4 +139,14 @@ func (n *NameNode) mayProxy(realUser, user string) bool {
 		}
 	}
 	return false
+}
+
+// foreign is what a renewer's name of another realm meets: the rule DEFAULT makes
+// no short name of it.
+func (n *NameNode) foreign(renewer string) error {
+	_, own, _ := strings.Cut(n.principal, "@")
+	if _, realm, ok := strings.Cut(renewer, "@"); ok && realm != own {
+		return javaError(ClassRuntime, "org.apache.hadoop.security.authentication.util.KerberosName$NoMatchingRule: No rules applied to %s", renewer)
+	}
+	return nil
 }

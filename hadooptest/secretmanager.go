@@ -6,7 +6,9 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha1" // #nosec G505 -- HMAC-SHA1 is what Hadoop's servers sign tokens with
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"strings"
 	"sync"
@@ -45,7 +47,7 @@ type SecretManager struct {
 	rolled   time.Time
 	scanned  time.Time
 	sequence int32
-	tokens   map[string]record // by identifier bytes
+	tokens   map[string]record // by tableKey
 }
 
 // record is what the original keeps of a token (DelegationTokenInformation). The
@@ -60,7 +62,7 @@ func (r record) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "token until %s", r
 
 type masterKey struct {
 	secret []byte
-	ends   time.Time // zero: not rolled yet
+	ends   time.Time // when no token signed with it can be alive any more
 }
 
 // NewSecretManager returns an empty table.
@@ -128,19 +130,28 @@ func (m *SecretManager) Renew(now time.Time, c Caller, identifier, password []by
 	if c.ByToken {
 		return time.Time{}, javaError(ClassIO, "Delegation Token can be renewed only with kerberos or web authentication")
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.upkeep(now)
 	id, err := decode(identifier)
 	if err != nil {
 		return time.Time{}, err
 	}
+	renewDate, err := m.renew(now, c, id, identifier, password)
+	if e, ok := errors.AsType[*JavaError](err); ok && e.Class == ClassAccessControl && id.Owner == "" {
+		// For its audit log the original names the token, and falls over the user that it has not.
+		err = javaError(ClassNullPointer, `Cannot invoke "org.apache.hadoop.security.UserGroupInformation.getShortUserName()" because the return value of "org.apache.hadoop.hdfs.security.token.delegation.DelegationTokenIdentifier.getUser()" is null`)
+	}
+	return renewDate, err
+}
+
+func (m *SecretManager) renew(now time.Time, c Caller, id hadooptoken.Identifier, identifier, password []byte) (time.Time, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.upkeep(now)
 	renewer := Short(c.Effective)
 	key, known := m.keys[id.MasterKeyID]
-	kept, live := m.tokens[string(identifier)]
+	kept, live := m.tokens[tableKey(id)]
 	switch {
 	case id.Max.Before(now):
-		return time.Time{}, javaError(ClassInvalidToken, "%s tried to renew an expired token %s max expiration date: %s currentTime: %s", renewer, name(id), id.Max, now)
+		return time.Time{}, javaError(ClassInvalidToken, "%s tried to renew an expired token %s max expiration date: %s currentTime: %s", renewer, name(id), javaTime(id.Max), javaTime(now))
 	case id.Renewer == "":
 		return time.Time{}, javaError(ClassAccessControl, "%s tried to renew a token %s without a renewer", renewer, name(id))
 	case id.Renewer != renewer:
@@ -157,7 +168,7 @@ func (m *SecretManager) Renew(now time.Time, c Caller, identifier, password []by
 		renewDate = id.Max
 	}
 	kept.renewDate = renewDate
-	m.tokens[string(identifier)] = kept
+	m.tokens[tableKey(id)] = kept
 	return renewDate, nil
 }
 
@@ -177,10 +188,10 @@ func (m *SecretManager) Cancel(now time.Time, c Caller, identifier []byte) error
 	if c.Effective != id.Owner && (id.Renewer == "" || Short(c.Effective) != id.Renewer) {
 		return javaError(ClassAccessControl, "%s is not authorized to cancel the token %s", c.Effective, name(id))
 	}
-	if _, ok := m.tokens[string(identifier)]; !ok {
+	if _, ok := m.tokens[tableKey(id)]; !ok {
 		return javaError(ClassInvalidToken, "Token not found %s", name(id))
 	}
-	delete(m.tokens, string(identifier))
+	delete(m.tokens, tableKey(id))
 	return nil
 }
 
@@ -194,14 +205,29 @@ func (m *SecretManager) Password(now time.Time, identifier []byte) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	kept, ok := m.tokens[string(identifier)]
+	kept, ok := m.tokens[tableKey(id)]
 	if !ok {
 		return nil, javaError(ClassInvalidToken, "Token for real user: %s, can't be found in cache", id.RealUser)
 	}
 	if kept.renewDate.Before(now) {
-		return nil, javaError(ClassInvalidToken, "Token %s has expired, current time: %s expected renewal time: %s", id.RealUser, now, kept.renewDate)
+		return nil, javaError(ClassInvalidToken, "Token %s has expired, current time: %s expected renewal time: %s", id.RealUser, javaTime(now), javaTime(kept.renewDate))
 	}
 	return bytes.Clone(kept.password), nil
+}
+
+// Restart is what a NameNode's token table goes through when its process starts
+// again: tokens and keys come back from the edit log, a new key signs from now on,
+// and the remover's first scan, which comes at once, takes what is past its renew
+// date. The lifetimes are those of the configuration as it now is; dates that were
+// given stay.
+func (m *SecretManager) Restart(now time.Time, l Lifetimes) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.life = l.withDefaults()
+	m.newKey(now) // the start makes one, and the remover's first round rolls it
+	m.roll(now)
+	m.scanned = now
+	m.removeExpired(now)
 }
 
 // Forget drops a token as if its record had been lost.
@@ -248,6 +274,10 @@ func (m *SecretManager) upkeep(now time.Time) {
 		return
 	}
 	m.scanned = now
+	m.removeExpired(now)
+}
+
+func (m *SecretManager) removeExpired(now time.Time) {
 	maps.DeleteFunc(m.tokens, func(_ string, kept record) bool { return kept.renewDate.Before(now) })
 }
 
@@ -256,11 +286,17 @@ func (m *SecretManager) roll(now time.Time) {
 		old.ends = now.Add(m.life.MaxLifetime)
 		m.keys[m.key] = old
 	}
-	maps.DeleteFunc(m.keys, func(_ int32, k masterKey) bool { return !k.ends.IsZero() && k.ends.Before(now) })
+	maps.DeleteFunc(m.keys, func(_ int32, k masterKey) bool { return k.ends.Before(now) })
+	m.newKey(now)
+	m.rolled = now
+}
+
+// newKey signs from now on. The key before it ends as it was to end.
+func (m *SecretManager) newKey(now time.Time) {
 	m.key++
 	secret := make([]byte, 8)
 	_, _ = rand.Read(secret) // never fails
-	m.keys[m.key], m.rolled = masterKey{secret: secret}, now
+	m.keys[m.key] = masterKey{secret: secret, ends: now.Add(m.life.KeyUpdate + m.life.MaxLifetime)}
 }
 
 func sign(key, identifier []byte) []byte {
@@ -271,13 +307,35 @@ func sign(key, identifier []byte) []byte {
 
 func decode(identifier []byte) (hadooptoken.Identifier, error) {
 	id, err := hadooptoken.ParseIdentifier(hadooptoken.KindHDFS, identifier)
-	if err != nil {
-		return hadooptoken.Identifier{}, javaError(ClassIO, "Unable to decode the delegation token identifier: %v", err)
+	switch {
+	case err == nil:
+		return id, nil
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return hadooptoken.Identifier{}, javaError(ClassEOF, ClassEOF)
+	case identifier[0] != 0:
+		return hadooptoken.Identifier{}, javaError(ClassIO, "Unknown version of delegation token %d", int8(identifier[0]))
 	}
-	return id, nil
+	return hadooptoken.Identifier{}, javaError(ClassIO, "Unable to decode the delegation token identifier: %v", err)
+}
+
+// javaTime is an instant as Hadoop's Time.formatTime writes it.
+func javaTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05,000-0700") }
+
+// tableKey is what makes two identifiers the same token: all fields, and not the
+// bytes, behind which there may be more. Whoever signs or checks a password takes
+// the bytes.
+func tableKey(id hadooptoken.Identifier) string {
+	raw, err := hadooptoken.MarshalIdentifier(id)
+	if err != nil {
+		return "" // holds what no token of ours has
+	}
+	return string(raw)
 }
 
 // name is a token as the release's messages show it.
 func name(id hadooptoken.Identifier) string {
+	if id.Owner == "" {
+		return fmt.Sprintf("( SequenceNumber=%d )", id.Sequence)
+	}
 	return fmt.Sprintf("(%s)", id)
 }

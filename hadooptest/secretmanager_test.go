@@ -274,3 +274,79 @@ func TestT20_SecretManagerPrintsNoPassword(t *testing.T) {
 		}
 	}
 }
+
+func textOf(err error) string {
+	if e, ok := errors.AsType[*hadooptest.JavaError](err); ok {
+		return e.Message
+	}
+	return fmt.Sprint(err)
+}
+
+// Tokens and keys come through a restart; what is past its renew date does not, and a new renewal is for the interval
+// that is configured now.
+func TestB24_RestartKeepsWhatIsAlive(t *testing.T) {
+	m := hadooptest.NewSecretManager(hadooptest.Lifetimes{RenewInterval: time.Hour, MaxLifetime: 24 * time.Hour})
+	alive, expired := issue(t, m, t0.Add(30*time.Minute), "renewer"), issue(t, m, t0, "renewer")
+	at := t0.Add(61 * time.Minute)
+	m.Restart(at, hadooptest.Lifetimes{RenewInterval: time.Minute, MaxLifetime: 2 * time.Minute})
+	if until, err := m.Renew(at, service, alive.Identifier, alive.Password); err != nil || !until.Equal(at.Add(time.Minute)) {
+		t.Errorf("the living one was renewed until %v, %v", until, err)
+	}
+	if _, err := m.Renew(at, service, expired.Identifier, expired.Password); classOf(err) != hadooptest.ClassInvalidToken {
+		t.Errorf("the expired one: %v", err)
+	}
+	if young := issue(t, m, at, "renewer"); parse(t, young).MasterKeyID == parse(t, alive).MasterKeyID {
+		t.Error("the key of before the restart signs on")
+	}
+	// The key of before ends as it was to end, not by the new configuration.
+	later := at.Add(10 * time.Hour)
+	m.Restart(later, hadooptest.Lifetimes{})
+	if _, err := m.Renew(later, service, expired.Identifier, expired.Password); textOf(err) != fmt.Sprintf("Renewal request for unknown token (%s)", parse(t, expired)) {
+		t.Errorf("ten hours later: %v", err)
+	}
+}
+
+// What the real one said to identifiers that it cannot read, or that are not what was issued.
+//
+// Shows: C-H53.
+func TestN31_ForgedIdentifiersAreAnsweredAsByTheReleaseSeen(t *testing.T) {
+	m := newManager()
+	token := issue(t, m, t0, "renewer")
+	noOwner := parse(t, token)
+	noOwner.Owner = ""
+	ownerless, err := hadooptoken.MarshalIdentifier(noOwner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name       string
+		identifier []byte
+		after      time.Duration
+		class      string
+		text       string
+	}{
+		{"cut short", token.Identifier[:len(token.Identifier)-1], 0, hadooptest.ClassEOF, "java.io.EOFException"},
+		{"empty", nil, 0, hadooptest.ClassEOF, "java.io.EOFException"},
+		{"of another version", append([]byte{0x85}, token.Identifier[1:]...), 0, hadooptest.ClassIO, "Unknown version of delegation token -123"},
+		{"without an owner", ownerless, 0, hadooptest.ClassNullPointer, `Cannot invoke "org.apache.hadoop.security.UserGroupInformation.getShortUserName()" because the return value of "org.apache.hadoop.hdfs.security.token.delegation.DelegationTokenIdentifier.getUser()" is null`},
+		{"without an owner, past the max date", ownerless, 8 * 24 * time.Hour, hadooptest.ClassInvalidToken, fmt.Sprintf(
+			"renewer tried to renew an expired token ( SequenceNumber=1 ) max expiration date: %s currentTime: %s",
+			t0.Add(7*24*time.Hour).Local().Format("2006-01-02 15:04:05,000-0700"), t0.Add(8*24*time.Hour).Local().Format("2006-01-02 15:04:05,000-0700"),
+		)},
+	} {
+		_, err := m.Renew(t0.Add(c.after), service, c.identifier, token.Password)
+		if classOf(err) != c.class || textOf(err) != c.text {
+			t.Errorf("%s: got %v\nwant %s: %s", c.name, err, c.class, c.text)
+		}
+	}
+	// Tokens are told apart by their fields; the password is one of the bytes.
+	m = newManager()
+	token = issue(t, m, t0, "renewer")
+	longer := append(bytes.Clone(token.Identifier), 7)
+	if _, err := m.Renew(t0, service, longer, token.Password); classOf(err) != hadooptest.ClassAccessControl {
+		t.Errorf("renewing with a byte behind the identifier: %v", err)
+	}
+	if err := m.Cancel(t0, service, longer); err != nil || m.Live() != 0 {
+		t.Errorf("cancelling with a byte behind the identifier: %v, %d tokens left", err, m.Live())
+	}
+}
