@@ -11,8 +11,9 @@ import (
 // report gathers what was compared.
 type report struct {
 	scripts, cut, steps int
-	seen                []int // by the index in musts
-	differ              map[string]bool
+	seen                []int             // by the index in musts
+	differ              map[string]int    // how often each pair of answers came
+	first               map[string]string // where it came first
 }
 
 // musts are what a run of a thousand scripts has to meet, or it shows less than it says.
@@ -55,7 +56,7 @@ var musts = []struct {
 // add compares the two stories of a script up to the first step that is no evidence, or that differs.
 func (r *report) add(p *pair) {
 	if r.differ == nil {
-		r.seen, r.differ = make([]int, len(musts)), map[string]bool{}
+		r.seen, r.differ, r.first = make([]int, len(musts)), map[string]int{}, map[string]string{}
 	}
 	r.scripts++
 	for i, q := range p.kit.script.steps {
@@ -69,7 +70,10 @@ func (r *report) add(p *pair) {
 		}
 		r.steps++
 		if kit != real {
-			r.differ[fmt.Sprintf("script %d, step %d: %s\n  kit:  %s\n  real: %s", p.kit.script.n, i, q, kit, real)] = true
+			answers := fmt.Sprintf("\n  kit:  %s\n  real: %s", kit, real)
+			if r.differ[answers]++; r.differ[answers] == 1 {
+				r.first[answers] = fmt.Sprintf("script %d, step %d: %s", p.kit.script.n, i, q)
+			}
 			return
 		}
 		r.count(q, p.real.told[i])
@@ -89,14 +93,9 @@ func (r *report) count(q step, o outcome) {
 
 func (r *report) judge(t *testing.T) {
 	t.Helper()
-	t.Logf("%d scripts, %d of them not to their end; %d steps compared, %d differ", r.scripts, r.cut, r.steps, len(r.differ))
-	const most = 20
-	for i, d := range slices.Sorted(maps.Keys(r.differ)) {
-		if i == most {
-			t.Errorf("and %d more", len(r.differ)-most)
-			break
-		}
-		t.Errorf("%s", d)
+	t.Logf("%d scripts, %d of them not to their end; %d steps compared, %d pairs of answers differ", r.scripts, r.cut, r.steps, len(r.differ))
+	for _, answers := range slices.Sorted(maps.Keys(r.differ)) {
+		t.Errorf("%d times, first at %s%s", r.differ[answers], r.first[answers], answers)
 	}
 	if r.cut*10 > r.scripts {
 		t.Errorf("%d of %d scripts were asked at the wrong moment: this machine is too slow to tell", r.cut, r.scripts)
