@@ -94,8 +94,8 @@ type forgery string
 var passwordForgeries = []forgery{"flipped", "empty", "cut", "longer"}
 
 var identifierForgeries = []forgery{
-	"owner", "no owner", "renewer", "no renewer", "real user", "later", "earlier", "key", "sequence",
-	"cut", "empty", "trailing", "version", "nonsense",
+	"owner", "no owner", "no owner", "renewer", "no renewer", "real user", "later", "earlier", "key", "key", "sequence",
+	"cut", "empty", "trailing", "trailing", "trailing", "version", "nonsense",
 }
 
 // boot is one life of the services between two starts.
@@ -108,7 +108,7 @@ type boot struct {
 // second, where tokens live for seconds; the third finds those gone.
 var boots = []boot{
 	{hadooptest.Lifetimes{RenewInterval: 3 * time.Minute, MaxLifetime: 10 * time.Minute}, 2 * time.Second},
-	{hadooptest.Lifetimes{RenewInterval: 4 * time.Second, MaxLifetime: 10 * time.Second}, 14 * time.Second},
+	{hadooptest.Lifetimes{RenewInterval: 4 * time.Second, MaxLifetime: 10 * time.Second}, 13 * time.Second},
 	{hadooptest.Lifetimes{RenewInterval: 3 * time.Minute, MaxLifetime: 10 * time.Minute}, 2 * time.Second},
 }
 
