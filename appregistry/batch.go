@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Holds reports whether the condition is met by the fence key's present value,
@@ -18,28 +19,23 @@ func (b Batch) Validate() error {
 	if b.Fence != nil && len(b.Fence.Key) == 0 {
 		return errors.New("fence: empty key")
 	}
-	seen := make(map[string]struct{}, len(b.Put)+len(b.Delete))
-	add := func(key []byte) error {
-		if len(key) == 0 {
-			return errors.New("batch: empty key")
-		}
-		if _, twice := seen[string(key)]; twice {
-			return fmt.Errorf("batch: key %q stands in it twice", key)
-		}
-		seen[string(key)] = struct{}{}
-		return nil
-	}
+	keys := make([][]byte, 0, len(b.Put)+len(b.Delete))
 	for _, r := range b.Put {
-		if err := add(r.Key); err != nil {
-			return err
-		}
 		if len(r.Value) == 0 {
 			return fmt.Errorf("batch: empty value of key %q", r.Key)
 		}
+		keys = append(keys, r.Key)
 	}
-	for _, key := range b.Delete {
-		if err := add(key); err != nil {
-			return err
+	keys = append(keys, b.Delete...)
+	if !slices.IsSortedFunc(keys, bytes.Compare) { // those of the registry are, mostly
+		slices.SortFunc(keys, bytes.Compare)
+	}
+	for i, key := range keys {
+		switch {
+		case len(key) == 0:
+			return errors.New("batch: empty key")
+		case i > 0 && bytes.Equal(key, keys[i-1]):
+			return fmt.Errorf("batch: key %q stands in it twice", key)
 		}
 	}
 	return nil

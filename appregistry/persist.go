@@ -26,6 +26,9 @@ const (
 	pauseTable = "pause" // one record, there while cancels are paused
 )
 
+// pausedMark is the value of the pause record.
+const pausedMark = 1
+
 // reserveAhead is how many numbers one write of the sequence record covers.
 const reserveAhead = 1 << 16
 
@@ -38,24 +41,27 @@ func (r *Registry) Dirty() bool { return len(r.dirty) > 0 }
 
 // TakeBatch encodes all that changed, in order of keys, and takes it as written.
 // Where it was not, [Registry.Redo] takes that back.
-func (r *Registry) TakeBatch() (Batch, error) {
+func (r *Registry) TakeBatch() Batch {
 	keys := slices.SortedFunc(maps.Keys(r.dirty), func(a, b recordKey) int {
 		return cmp.Or(cmp.Compare(a.table, b.table), cmp.Compare(a.seq, b.seq))
 	})
 	var b Batch
+	var w fieldWriter
 	for _, k := range keys {
-		value, err := r.encode(k)
-		if err != nil {
-			return Batch{}, fmt.Errorf("encode %s record %d: %w", k.table, k.seq, err)
-		}
-		if value == nil {
-			b.Delete = append(b.Delete, k.bytes())
+		start := len(w.b)
+		w.b = k.append(w.b)
+		value := len(w.b)
+		r.encode(&w, k)
+		// Part of one buffer for all: what stands in it already never changes.
+		key := w.b[start:value:value]
+		if len(w.b) == value {
+			b.Delete = append(b.Delete, key)
 			continue
 		}
-		b.Put = append(b.Put, Record{Key: k.bytes(), Value: value})
+		b.Put = append(b.Put, Record{Key: key, Value: w.b[value:len(w.b):len(w.b)]})
 	}
 	clear(r.dirty)
-	return b, nil
+	return b
 }
 
 // Redo marks all records of a batch that was not written as changed again.
@@ -73,29 +79,33 @@ func (r *Registry) Redo(b Batch) {
 	}
 }
 
-// encode returns nil for a record that is gone.
-func (r *Registry) encode(k recordKey) ([]byte, error) {
+// encode appends the record's value; nothing for a record that is gone.
+func (r *Registry) encode(w *fieldWriter, k recordKey) {
+	record := func(encode func(*fieldWriter)) {
+		w.b = append(w.b, RecordVersion)
+		encode(w)
+		w.b = append(w.b, 0)
+	}
 	switch k.table {
 	case appTable:
 		if a := r.apps[k.seq]; a != nil {
-			return a.encode()
+			record(a.encode)
 		}
 	case entryTable:
 		if e := r.entries[EntryID(k.seq)]; e != nil {
-			return e.encode()
+			record(e.encode)
 		}
 	case tokenTable:
 		if t := r.tokens[TokenID(k.seq)]; t != nil {
-			return t.encode()
+			record(t.encode)
 		}
 	case seqTable:
-		return binary.BigEndian.AppendUint64(nil, r.reserved), nil
+		w.b = binary.BigEndian.AppendUint64(w.b, r.reserved)
 	case pauseTable:
 		if r.cancelsPaused {
-			return []byte{RecordVersion}, nil
+			w.b = append(w.b, pausedMark)
 		}
 	}
-	return nil, nil
 }
 
 // Load takes one record as it was stored. It reports false for a key that is not
@@ -146,8 +156,8 @@ func (r *Registry) load(k recordKey, value []byte) error {
 	return nil
 }
 
-func (k recordKey) bytes() []byte {
-	b := append([]byte(k.table), '/')
+func (k recordKey) append(b []byte) []byte {
+	b = append(append(b, k.table...), '/')
 	return binary.BigEndian.AppendUint64(b, k.seq)
 }
 

@@ -64,10 +64,7 @@ func (c *Core) flush() {
 func (c *Core) sendCommit() {
 	k := &c.commit
 	c.writeLazy()
-	batch, err := c.reg.TakeBatch()
-	if err != nil {
-		panic("core: " + err.Error()) // records are plain values
-	}
+	batch := c.reg.TakeBatch()
 	if k.next != nil {
 		batch.Put = append(batch.Put, appregistry.Record{Key: []byte(headerKey), Value: k.next})
 	}

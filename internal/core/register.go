@@ -1,7 +1,6 @@
 package core
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -63,10 +62,10 @@ func (c *Core) register(ev Register) {
 	old := c.reg.AppByKey(key)
 	rival := c.candidateFor(key)
 	switch {
-	case rival != nil && bytes.Equal(rival.rec.Content, content):
+	case rival != nil && rival.rec.SameContent(ev.App, content):
 		c.attach(rival, ev.Request)
 		return
-	case old != nil && bytes.Equal(old.Content, content):
+	case old != nil && old.SameContent(ev.App, content):
 		if rival != nil {
 			c.leave(rival, errSuperseded)
 		}

@@ -1,0 +1,431 @@
+package appregistry
+
+import (
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/plugins"
+)
+
+// The numbers of fields below are what stores hold: none is ever given to
+// something else.
+
+// notKnown is where fields go that a reader of records does not know.
+type notKnown struct {
+	fields []byte // of a later release, as they stand
+}
+
+// openRecord begins to read a record of the present form.
+func openRecord(value []byte) (*fieldReader, error) {
+	if len(value) == 0 {
+		return nil, errDamaged
+	}
+	if value[0] != RecordVersion {
+		return nil, fmt.Errorf("version %d, want %d: %w", value[0], RecordVersion, ErrNewer)
+	}
+	return &fieldReader{rest: value[1:]}, nil
+}
+
+// isV1 reports whether a value is a record of version 1, which was a JSON object.
+func isV1(value []byte) bool { return len(value) > 0 && value[0] == '{' }
+
+func decodeApp(seq uint64, value []byte) (*AppRecord, error) {
+	if isV1(value) {
+		return decodeAppV1(seq, value)
+	}
+	f, err := openRecord(value)
+	if err != nil {
+		return nil, err
+	}
+	r := &AppRecord{Seq: seq}
+	r.decode(f)
+	return r, f.finish()
+}
+
+func decodeEntry(seq uint64, value []byte) (*EntryRecord, error) {
+	if isV1(value) {
+		return decodeEntryV1(seq, value)
+	}
+	f, err := openRecord(value)
+	if err != nil {
+		return nil, err
+	}
+	r := &EntryRecord{ID: EntryID(seq)}
+	r.decode(f)
+	return r, f.finish()
+}
+
+func decodeToken(seq uint64, value []byte) (*TokenRecord, error) {
+	if isV1(value) {
+		return decodeTokenV1(seq, value)
+	}
+	f, err := openRecord(value)
+	if err != nil {
+		return nil, err
+	}
+	r := &TokenRecord{ID: TokenID(seq)}
+	r.decode(f)
+	return r, f.finish()
+}
+
+func (r *AppRecord) encode(w *fieldWriter) {
+	a := &r.App
+	w.text(1, string(a.ID))
+	w.word(2, a.Owner)
+	w.word(3, a.User)
+	for _, name := range a.Obtain {
+		w.word(4, name)
+	}
+	for _, t := range a.StageTo {
+		w.nested(5, func() {
+			w.word(1, t.FS)
+			w.text(2, t.Dir)
+			w.text(3, t.Prefix)
+		})
+	}
+	w.number(6, uint64(a.AtEnd))
+	w.number(7, uint64(a.Verify))
+	w.number(8, uint64(a.Share))
+	for _, key := range slices.Sorted(maps.Keys(a.Overlay)) {
+		w.nested(9, func() {
+			w.word(1, key)
+			w.word(2, a.Overlay[key])
+		})
+	}
+	for _, alias := range slices.Sorted(maps.Keys(a.Credentials.Secrets)) {
+		w.nested(10, func() {
+			w.word(1, alias)
+			w.bytes(2, a.Credentials.Secrets[alias])
+		})
+	}
+	w.bytes(11, r.Content)
+	w.uuid(12, r.UUID)
+	for _, p := range r.Plan {
+		w.nested(25, func() { w.authority(1, p) })
+	}
+	for i := range r.Holdings {
+		w.nested(14, func() { r.Holdings[i].encode(w, r.Seq) })
+	}
+	w.number(15, r.Replaces)
+	w.number(16, uint64(r.Generation))
+	w.number(17, uint64(r.EpochFloor))
+	w.flag(18, r.Ready)
+	w.number(19, uint64(r.Published.Generation))
+	w.bytes(20, r.Published.Digest)
+	w.refs(21, r.Seq, r.Published.Tokens)
+	w.date(22, r.Published.NextUpdate)
+	w.refs(23, r.Seq, r.Offered)
+	w.date(24, r.LeaveAt)
+	w.b = append(w.b, r.unknown.fields...)
+}
+
+func (h *Holding) encode(w *fieldWriter, own uint64) {
+	w.word(1, h.Alias)
+	w.word(2, h.Kind)
+	w.word(3, h.Service)
+	w.ref(4, own, uint64(h.Entry))
+	w.ref(5, own, uint64(h.Token))
+	w.flag(6, h.Lent)
+}
+
+func (r *AppRecord) decode(f *fieldReader) {
+	a := &r.App
+	for f.next() {
+		switch f.field {
+		case 1:
+			a.ID = AppID(f.text())
+		case 2:
+			a.Owner = f.word()
+		case 3:
+			a.User = f.word()
+		case 4:
+			a.Obtain = append(a.Obtain, f.word())
+		case 5:
+			a.StageTo = append(a.StageTo, decodeTarget(f))
+		case 6:
+			a.AtEnd = AtEnd(f.below(256))
+		case 7:
+			a.Verify = Verify(f.below(256))
+		case 8:
+			a.Share = Share(f.below(256))
+		case 9:
+			a.setOverlay(f)
+		case 10:
+			a.setSecret(f)
+		case 11:
+			r.Content = f.bytes()
+		case 12:
+			r.UUID = f.uuid()
+		case 13:
+			r.UUID = f.text()
+		case 25:
+			f.nested(func(in *fieldReader) {
+				if in.field == 1 {
+					r.Plan = append(r.Plan, in.authority())
+				}
+			})
+		case 14:
+			r.Holdings = append(r.Holdings, decodeHolding(f, r.Seq))
+		case 15:
+			r.Replaces = f.number()
+		case 16:
+			r.Generation = uint32(f.below(1 << 32))
+		case 17:
+			r.EpochFloor = uint32(f.below(1 << 32))
+		case 18:
+			r.Ready = f.number() != 0
+		case 19:
+			r.Published.Generation = uint32(f.below(1 << 32))
+		case 20:
+			r.Published.Digest = f.bytes()
+		case 21:
+			r.Published.Tokens = f.refs(r.Seq)
+		case 22:
+			r.Published.NextUpdate = f.date()
+		case 23:
+			r.Offered = f.refs(r.Seq)
+		case 24:
+			r.LeaveAt = f.date()
+		default:
+			r.unknown.keep(f)
+		}
+	}
+}
+
+func decodeTarget(f *fieldReader) (t Target) {
+	f.nested(func(in *fieldReader) {
+		switch in.field {
+		case 1:
+			t.FS = in.word()
+		case 2:
+			t.Dir = in.text()
+		case 3:
+			t.Prefix = in.text()
+		}
+	})
+	return t
+}
+
+func decodeHolding(f *fieldReader, own uint64) (h Holding) {
+	f.nested(func(in *fieldReader) {
+		switch in.field {
+		case 1:
+			h.Alias = in.word()
+		case 2:
+			h.Kind = in.word()
+		case 3:
+			h.Service = in.word()
+		case 4:
+			h.Entry = EntryID(in.ref(own))
+		case 5:
+			h.Token = TokenID(in.ref(own))
+		case 6:
+			h.Lent = in.number() != 0
+		}
+	})
+	return h
+}
+
+func (a *App) setOverlay(f *fieldReader) {
+	var key, value string
+	f.nested(func(in *fieldReader) {
+		switch in.field {
+		case 1:
+			key = in.word()
+		case 2:
+			value = in.word()
+		}
+	})
+	if a.Overlay == nil {
+		a.Overlay = map[string]string{}
+	}
+	a.Overlay[key] = value
+}
+
+func (a *App) setSecret(f *fieldReader) {
+	var alias string
+	var secret plugins.Secret
+	f.nested(func(in *fieldReader) {
+		switch in.field {
+		case 1:
+			alias = in.word()
+		case 2:
+			secret = in.bytes()
+		}
+	})
+	if a.Credentials.Secrets == nil {
+		a.Credentials.Secrets = map[string]plugins.Secret{}
+	}
+	a.Credentials.Secrets[alias] = secret
+}
+
+func (e *EntryRecord) encode(w *fieldWriter) {
+	own := uint64(e.ID)
+	w.authority(1, e.Authority)
+	w.authority(2, e.Supply.Authority)
+	w.word(3, e.Supply.User)
+	w.word(4, e.Supply.App.Owner)
+	w.text(5, string(e.Supply.App.ID))
+	w.ref(6, own, uint64(e.Supply.Entry))
+	w.word(7, e.Alias)
+	w.ref(8, own, uint64(e.Current))
+	w.b = append(w.b, e.unknown.fields...)
+}
+
+func (e *EntryRecord) decode(f *fieldReader) {
+	own := uint64(e.ID)
+	for f.next() {
+		switch f.field {
+		case 1:
+			e.Authority = f.authority()
+		case 2:
+			e.Supply.Authority = f.authority()
+		case 3:
+			e.Supply.User = f.word()
+		case 4:
+			e.Supply.App.Owner = f.word()
+		case 5:
+			e.Supply.App.ID = AppID(f.text())
+		case 6:
+			e.Supply.Entry = EntryID(f.ref(own))
+		case 7:
+			e.Alias = f.word()
+		case 8:
+			e.Current = TokenID(f.ref(own))
+		default:
+			e.unknown.keep(f)
+		}
+	}
+}
+
+// encode leaves out what follows from the token's bytes, where they are there.
+func (t *TokenRecord) encode(w *fieldWriter) {
+	w.ref(1, uint64(t.ID), uint64(t.Entry))
+	w.authority(2, t.Authority)
+	w.word(3, t.Token.Kind)
+	w.word(4, t.Token.Service)
+	w.bytes(5, t.Token.Identifier)
+	w.bytes(6, t.Token.Password)
+	if len(t.Token.Identifier) == 0 {
+		w.text(7, t.Fingerprint)
+		w.bytes(8, t.Key[:])
+		w.bytes(9, t.Name[:])
+	}
+	w.number(10, uint64(t.State))
+	w.text(11, t.Reason)
+	w.number(12, uint64(t.Proof))
+	w.date(13, t.ProvedAt)
+	w.flag(14, t.Obtained)
+	w.flag(15, t.Keep)
+	w.word(16, t.Owner)
+	w.flag(17, t.Ours)
+	w.date(18, t.Issued)
+	w.date(19, t.Expires)
+	w.date(20, t.Max)
+	w.number(21, zigzag(int64(t.Skew)))
+	w.date(22, t.ReadUntil)
+	w.b = append(w.b, t.unknown.fields...)
+}
+
+func (t *TokenRecord) decode(f *fieldReader) {
+	for f.next() {
+		switch f.field {
+		case 1:
+			t.Entry = EntryID(f.ref(uint64(t.ID)))
+		case 2:
+			t.Authority = f.authority()
+		case 3:
+			t.Token.Kind = f.word()
+		case 4:
+			t.Token.Service = f.word()
+		case 5:
+			t.Token.Identifier = f.bytes()
+		case 6:
+			t.Token.Password = f.bytes()
+		case 7:
+			t.Fingerprint = f.text()
+		case 8:
+			f.digest(&t.Key)
+		case 9:
+			f.digest(&t.Name)
+		case 10:
+			t.State = State(f.below(uint64(len(stateNames))))
+		case 11:
+			t.Reason = f.text()
+		case 12:
+			t.Proof = Proof(f.below(uint64(ProofRenewed) + 1))
+		case 13:
+			t.ProvedAt = f.date()
+		case 14:
+			t.Obtained = f.number() != 0
+		case 15:
+			t.Keep = f.number() != 0
+		case 16:
+			t.Owner = f.word()
+		case 17:
+			t.Ours = f.number() != 0
+		case 18:
+			t.Issued = f.date()
+		case 19:
+			t.Expires = f.date()
+		case 20:
+			t.Max = f.date()
+		case 21:
+			t.Skew = time.Duration(unzigzag(f.number()))
+		case 22:
+			t.ReadUntil = f.date()
+		default:
+			t.unknown.keep(f)
+		}
+	}
+	if len(t.Token.Identifier) > 0 {
+		t.Fingerprint = t.Token.Fingerprint()
+		t.Key, t.Name = TokenKeys(t.Authority, t.Token)
+	}
+}
+
+func (n *notKnown) keep(f *fieldReader) { n.fields = append(n.fields, f.whole...) }
+
+// uuid writes 16 bytes where the text is a UUID as we write it, else the text
+// under the number behind.
+func (w *fieldWriter) uuid(field int, v string) {
+	var raw [17]byte
+	if len(v) == 36 && v[8] == '-' && v[13] == '-' && v[18] == '-' && v[23] == '-' {
+		digits := append(append(append(append(append(make([]byte, 0, 32), v[:8]...), v[9:13]...), v[14:18]...), v[19:23]...), v[24:]...)
+		if n, err := hex.Decode(raw[:16], digits); err == nil && n == 16 && formatUUID(raw[:16]) == v {
+			w.bytes(field, raw[:16])
+			return
+		}
+	}
+	w.text(field+1, v)
+}
+
+func (r *fieldReader) uuid() string {
+	if r.want(bytesField) && len(r.body) == 16 {
+		return formatUUID(r.body)
+	}
+	r.err = errDamaged
+	return ""
+}
+
+func formatUUID(raw []byte) string {
+	var b [36]byte
+	hex.Encode(b[:], raw[:4])
+	hex.Encode(b[9:], raw[4:6])
+	hex.Encode(b[14:], raw[6:8])
+	hex.Encode(b[19:], raw[8:10])
+	hex.Encode(b[24:], raw[10:16])
+	b[8], b[13], b[18], b[23] = '-', '-', '-', '-'
+	return string(b[:])
+}
+
+func (r *fieldReader) digest(to *[32]byte) {
+	if r.want(bytesField) && len(r.body) == len(to) {
+		copy(to[:], r.body)
+		return
+	}
+	r.err = errDamaged
+}
