@@ -43,6 +43,10 @@ func (k Kind) String() string {
 // repeated, and the possible token recorded as an orphan.
 const CodeAnswerLost = "answer-lost"
 
+// CodeBusy marks the error of a call that a service did not serve since it has too
+// much to do. The engine calls that service half as often for a while.
+const CodeBusy = "busy"
+
 // Error is an error with its meaning. It keeps its kind, code and delay when it
 // crosses a process boundary.
 type Error struct {

@@ -45,7 +45,7 @@ func newLoop(r *Renewer, c *core.Core) *loop {
 func (l *loop) run(ctx context.Context) error {
 	calls, stopCalls := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopCalls()
-	l.pool = newPool(calls)
+	l.pool = newPool(calls, l.r)
 	writer := make(chan struct{})
 	go func() {
 		defer close(writer)
@@ -132,6 +132,7 @@ func (l *loop) step(ev core.Event) {
 	for _, a := range l.core.Step(l.r.clock.Now(), ev) {
 		l.do(a)
 	}
+	l.pool.start() // now that all of them can be put in order
 }
 
 func (l *loop) do(a core.Action) {
@@ -144,48 +145,19 @@ func (l *loop) do(a core.Action) {
 	case core.Commit:
 		l.flight++
 		l.commits <- a
-	case core.Obtain:
-		l.work(task{
-			key: a.Authority.String(), before: a.Before, share: l.r.cfg.PerAuthority, timeout: a.Timeout,
-			do:     func(ctx context.Context) core.Event { return l.r.obtain(ctx, a) },
-			failed: func(err error) core.Event { return core.Obtained{Job: a.Job, Err: err} },
-			// A token that comes late is used or cancelled, and not forgotten.
-			unfinished: func(err error) core.Event { return core.Obtained{Job: a.Job, Err: err, Unfinished: true} },
-			late:       func(ev core.Event) { l.r.inbox.put(item{event: ev, late: true}) },
-		})
-	case core.Renew:
-		l.work(task{
-			key: a.Authority.String(), before: a.Before, share: l.r.cfg.PerAuthority, timeout: a.Timeout,
-			do:     func(ctx context.Context) core.Event { return l.r.renew(ctx, a) },
-			failed: func(err error) core.Event { return core.Renewed{Job: a.Job, Err: err} },
-		})
-	case core.Cancel:
-		l.work(task{
-			key: a.Authority.String(), before: a.Before, yields: true, share: l.r.cfg.PerAuthority, timeout: a.Timeout,
-			do:     func(ctx context.Context) core.Event { return l.r.cancel(ctx, a) },
-			failed: func(err error) core.Event { return core.Cancelled{Job: a.Job, Err: err} },
-		})
-	case core.Stage:
-		l.work(task{
-			key: "stage " + a.Set.Target.FS, share: l.r.cfg.PerTarget,
-			do:     func(ctx context.Context) core.Event { return l.r.stage(ctx, a) },
-			failed: func(err error) core.Event { return core.Staged{Job: a.Job, Err: err} },
-		})
+	default:
+		l.work(a)
 	}
 }
 
-// work hands a task to the workers. While the loop drains nothing new begins;
+// work hands a call to the workers. While the loop drains nothing new begins;
 // the store remembers what is left to do.
-func (l *loop) work(t task) {
+func (l *loop) work(a core.Action) {
 	if l.draining {
 		return
 	}
-	if t.timeout <= 0 || t.timeout > l.r.cfg.CallTimeout {
-		t.timeout = l.r.cfg.CallTimeout
-	}
-	t.answer = func(ev core.Event) { l.r.inbox.put(item{event: ev}) }
 	l.flight++
-	l.pool.add(t)
+	l.pool.add(a)
 }
 
 func (l *loop) reply(a core.Reply) {

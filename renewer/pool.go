@@ -1,7 +1,6 @@
 package renewer
 
 import (
-	"container/heap"
 	"context"
 	"fmt"
 	"runtime"
@@ -9,79 +8,66 @@ import (
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/internal/core"
+	"github.com/tokenwheel/tokenwheel/internal/dispatch"
 )
 
-// task is one call to the world outside.
-type task struct {
-	key     string        // the service it goes to
-	share   int           // calls to that service at a time
-	before  time.Duration // boot time at which it is needed; nearer ones go first
-	yields  bool          // goes behind all that do not
-	timeout time.Duration
-	do      func(ctx context.Context) core.Event
-	failed  func(err error) core.Event
-	answer  func(core.Event)
-	// unfinished answers for a call that does not return in time, instead of
-	// failed; its own answer then comes by late. Both nil: it is dropped.
-	unfinished func(err error) core.Event
-	late       func(core.Event)
-	order      uint64
-}
-
-// pool runs tasks, for each service its share of calls at a time and no more.
-// There is no bound over all services, since there are only as many as the
-// operator configured, and with one any few of them that hang could take the
-// workers of all others. A call that does not return when its context ends is
-// answered for, and keeps its place in the share until it returns.
+// pool makes calls to the world outside when the queue lets them go: for each
+// service its share of calls at a time and its budget of calls a second. There
+// is no bound over all services, since there are only as many as the operator
+// configured, and with one any few of them that hang could take the workers of
+// all others. A call that does not return when its context ends is answered for,
+// and keeps its place in the share until it returns.
 type pool struct {
 	ctx context.Context // ends every call
+	r   *Renewer
 
-	mu     sync.Mutex // guards what follows
-	order  uint64
-	queues map[string]*queue
+	mu    sync.Mutex // guards what follows
+	queue *dispatch.Queue[core.Action]
+	alarm *time.Timer // set while a budget holds calls back
 }
 
-// queue is the tasks for one service.
-type queue struct {
-	waiting taskHeap
-	running int
+func newPool(ctx context.Context, r *Renewer) *pool {
+	p := &pool{ctx: ctx, r: r, queue: dispatch.New[core.Action](r.limits)}
+	p.alarm = time.AfterFunc(longestSleep, p.start)
+	p.alarm.Stop()
+	return p
 }
 
-func newPool(ctx context.Context) *pool {
-	return &pool{ctx: ctx, queues: map[string]*queue{}}
-}
-
-func (p *pool) add(t task) {
+// add takes an action that is a call. It begins at the next start.
+func (p *pool) add(a core.Action) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.order++
-	t.order = p.order
-	q := p.queues[t.key]
-	if q == nil {
-		q = &queue{}
-		p.queues[t.key] = q
-	}
-	heap.Push(&q.waiting, t)
-	p.start(q)
+	p.queue.Add(waiting(a))
 }
 
-// start begins as many of a service's tasks as its share allows, nearest first.
-// The caller holds mu.
-func (p *pool) start(q *queue) {
-	for len(q.waiting) > 0 && q.running < q.waiting[0].share {
-		t := heap.Pop(&q.waiting).(task)
-		q.running++
+// start begins all that may begin now, and is called again when more may.
+func (p *pool) start() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.startLocked()
+}
+
+func (p *pool) startLocked() {
+	now := p.r.clock.Now().Boot
+	p.queue.Start(now, func(c dispatch.Call[core.Action]) {
+		t := p.r.task(c.Value)
+		t.service = c.Service
 		go p.run(t)
+	})
+	if next, ok := p.queue.Next(); ok {
+		p.alarm.Reset(max(0, min(next-now, longestSleep)))
 	}
 }
 
 func (p *pool) run(t task) {
 	ctx, cancel := context.WithTimeout(p.ctx, t.timeout)
 	defer cancel()
+	c := &place{pool: p, service: t.service}
 	done := make(chan core.Event, 1)
 	go func() {
-		done <- guarded(ctx, t)
-		p.leave(t.key)
+		ev := guarded(ctx, t)
+		done <- ev
+		c.leave(t.outcome(ctx, ev))
 	}()
 	select {
 	case ev := <-done:
@@ -96,6 +82,7 @@ func (p *pool) run(t task) {
 	case ev := <-done:
 		t.answer(ev)
 	case <-limit.C:
+		c.giveUp()
 		t.giveUp(fmt.Errorf("no answer: %w", context.Cause(ctx)), done)
 	}
 }
@@ -103,38 +90,47 @@ func (p *pool) run(t task) {
 // lateFor is how long a call may take to notice that its context ended.
 const lateFor = 2 * time.Second
 
-// giveUp answers for a call that does not return, and hands on what it brings if
-// it does after all.
-func (t task) giveUp(err error, done <-chan core.Event) {
-	if t.unfinished == nil {
-		t.answer(t.failed(err))
-		return
-	}
-	t.answer(t.unfinished(err))
-	t.late(<-done)
+// place is a call's place in the share of its service.
+type place struct {
+	pool    *pool
+	service string
+	// Both under the pool's mu.
+	left    bool
+	givenUp bool
 }
 
-// leave gives back a place in a service's share.
-func (p *pool) leave(key string) {
+// leave gives the place back.
+func (c *place) leave(o dispatch.Outcome) {
+	p := c.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	q := p.queues[key]
-	q.running--
-	p.start(q)
-	if q.running == 0 {
-		delete(p.queues, key)
+	c.left = true
+	if c.givenUp {
+		o = dispatch.GivenUp
 	}
+	p.queue.Done(p.r.clock.Now().Boot, c.service, o)
+	p.startLocked()
+}
+
+// giveUp says that the call hangs.
+func (c *place) giveUp() {
+	p := c.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.left {
+		return
+	}
+	c.givenUp = true
+	p.queue.GiveUp(p.r.clock.Now().Boot, c.service)
+	p.startLocked()
 }
 
 // dropQueue forgets what has not begun and returns how much that was.
-func (p *pool) dropQueue() (n int) {
+func (p *pool) dropQueue() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, q := range p.queues {
-		n += len(q.waiting)
-		q.waiting = nil
-	}
-	return n
+	p.alarm.Stop()
+	return p.queue.Drop()
 }
 
 // guarded turns a panic of a provider or stager into an error of this one call.
@@ -158,27 +154,4 @@ func panicError(v any) error {
 	default:
 		return fmt.Errorf("panic with a value of type %T", v)
 	}
-}
-
-type taskHeap []task
-
-func (h taskHeap) Len() int { return len(h) }
-func (h taskHeap) Less(i, j int) bool {
-	t, u := h[i], h[j]
-	if t.yields != u.yields {
-		return u.yields
-	}
-	if t.before != u.before {
-		return t.before < u.before
-	}
-	return t.order < u.order
-}
-func (h taskHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *taskHeap) Push(x any)   { *h = append(*h, x.(task)) }
-func (h *taskHeap) Pop() any {
-	last := len(*h) - 1
-	t := (*h)[last]
-	(*h)[last] = task{}
-	*h = (*h)[:last]
-	return t
 }

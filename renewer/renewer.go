@@ -10,6 +10,7 @@
 package renewer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,9 +48,13 @@ type Config struct {
 	Policy   Policy            // zero: the defaults
 	Policies map[string]Policy // more that an application may choose by name, besides the presets
 
-	PerAuthority int           // calls to one issuing service at a time; 0: 4
-	PerTarget    int           // stagings at a time for one file system; 0: 8
-	CallTimeout  time.Duration // of each call to a provider or stager; 0: 30 s
+	PerAuthority int // calls to one issuing service at a time; 0: 4
+	PerTarget    int // stagings at a time for one file system; 0: 8
+	// CallsPerSecond to one issuing service, a tenth of them at once after a pause;
+	// 0: 100, below 0: no bound. A service that says that it is busy, or does not
+	// answer in time, gets half as many, then gradually more.
+	CallsPerSecond float64
+	CallTimeout    time.Duration // of each call to a provider or stager; 0: 30 s
 
 	Hooks    Hooks
 	Logger   *slog.Logger // nil: silent
@@ -68,6 +73,7 @@ func (c Config) withDefaults() Config {
 	}
 	orElse(&c.PerAuthority, 4)
 	orElse(&c.PerTarget, 8)
+	c.CallsPerSecond = cmp.Or(c.CallsPerSecond, 100)
 	if c.CallTimeout <= 0 {
 		c.CallTimeout = 30 * time.Second
 	}

@@ -73,6 +73,7 @@ type renewalConfig struct {
 	Coalesce        duration `yaml:"coalesce"`
 	CallTimeout     duration `yaml:"call-timeout"`
 	PerService      int      `yaml:"per-service"`
+	CallsPerSecond  float64  `yaml:"calls-per-second"`
 }
 
 type retryConfig struct {

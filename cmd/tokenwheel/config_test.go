@@ -156,7 +156,7 @@ func TestConfig_CheckSaysAllProblemsAtOnce(t *testing.T) {
 kerberos: {principal: "a b@X", keytab: %s, krb5_conf: %s}
 control: {address: "tcp://0.0.0.0:1", mode: "0177", group: no-such-group}
 store: bolt://%s/apps.db
-renewal: {time-ratio: 2, jitter: 1, per-service: 0, call-timeout: 0s}
+renewal: {time-ratio: 2, jitter: 1, per-service: 0, calls-per-second: 0, call-timeout: 0s}
 retry: {initial-backoff: 10m}
 staging: {default: s3, targets: {scratch: ftp}}
 providers:
@@ -173,7 +173,7 @@ log: {level: loud, format: xml}
 	}
 	want := []string{
 		"control", "control.group", "control.mode", "hadoop_conf", "kerberos.keytab", "kerberos.krb5_conf", "log.format", "log.level",
-		"providers.acme", "providers.other.command", "providers.third.command", "renewal.call-timeout", "renewal.jitter", "renewal.per-service",
+		"providers.acme", "providers.other.command", "providers.third.command", "renewal.call-timeout", "renewal.calls-per-second", "renewal.jitter", "renewal.per-service",
 		"renewal.time-ratio", "retry.max-backoff", "staging.default", "staging.targets.scratch", "store",
 	}
 	if diff := cmp.Diff(want, sorted(keys)); diff != "" {

@@ -212,6 +212,9 @@ func (l *loaded) checkRenewal() {
 	if j := l.Renewal.Jitter; !(j >= 0 && j <= 0.5) {
 		l.report("renewal.jitter", "%v: want 0 to 0.5", j)
 	}
+	if n := l.Renewal.CallsPerSecond; !(n >= 0.1 && n <= 100_000) {
+		l.report("renewal.calls-per-second", "%v: want 0.1 to 100000", n)
+	}
 	for key, n := range map[string]int{
 		"renewal.per-service": l.Renewal.PerService,
 		"staging.keep":        l.Staging.Keep, "staging.per-target": l.Staging.PerTarget,

@@ -81,7 +81,7 @@ func (c *config) run(ctx context.Context, log *slog.Logger) (err error) {
 	}
 	cfg := renewer.Config{
 		Providers: providers.providers, Store: store, Policy: c.policy(), Logger: log,
-		PerAuthority: c.Renewal.PerService, PerTarget: c.Staging.PerTarget,
+		PerAuthority: c.Renewal.PerService, PerTarget: c.Staging.PerTarget, CallsPerSecond: c.Renewal.CallsPerSecond,
 		CallTimeout: time.Duration(c.Renewal.CallTimeout), Instance: instanceName(),
 	}
 	if staging.stager != nil {

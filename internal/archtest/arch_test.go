@@ -54,7 +54,7 @@ var arrows = map[string][]string{
 	"appregistry/boltstore":         {"appregistry", "internal/ownedfile"},
 	"appregistry/sealedstore":       {"appregistry", "internal/ownedfile"},
 	"appregistry/storetest":         {"appregistry"},
-	"renewer":                       {"appregistry", "plugins", "internal/core", "internal/clock"},
+	"renewer":                       {"appregistry", "plugins", "internal/core", "internal/clock", "internal/dispatch"},
 	"hadooptoken":                   {"plugins", "internal/writable"},
 	"fsstaging":                     {"internal/namenode", "plugins", "appregistry", "hadooptoken", "internal/krb", "internal/hrpc", "internal/sasl", "internal/hadoopconf", "internal/clock"},
 	"fsstaging/stagetest":           {"plugins", "appregistry", "hadooptoken", "fsstaging"},

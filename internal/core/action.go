@@ -24,6 +24,12 @@ type Obtain struct {
 	Job       Job
 	Authority appregistry.Authority
 	Request   plugins.ObtainRequest
+	// Tenant is on whose account the call is: who registered the application, or
+	// its user.
+	Tenant string
+	// First: nothing that works depends on the answer yet, so that no deadline
+	// puts it before the calls of other tenants.
+	First bool
 	// Before is the boot time at which the answer is needed; work with a nearer
 	// one goes first.
 	Before time.Duration
@@ -37,6 +43,8 @@ type Renew struct {
 	Authority appregistry.Authority
 	ID        appregistry.TokenID
 	Token     plugins.Token
+	Tenant    string
+	First     bool // the token is not proved, and its dates are what anybody may have written
 	Before    time.Duration
 	Timeout   time.Duration
 }
@@ -48,6 +56,7 @@ type Cancel struct {
 	Authority appregistry.Authority
 	ID        appregistry.TokenID
 	Token     plugins.Token
+	Tenant    string
 	Before    time.Duration
 	Timeout   time.Duration
 }

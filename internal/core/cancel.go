@@ -122,7 +122,7 @@ func (c *Core) sendCancel(t *token) {
 	t.job = c.startJob(job{what: cancelJob, token: t.rec.ID})
 	c.checkTransition(t, appregistry.Cancelling)
 	t.rec.State = appregistry.Cancelling // in memory only: a restart sends it again
-	c.emit(Cancel{Job: t.job, Authority: t.rec.Authority, ID: t.rec.ID, Token: t.rec.Token, Before: t.endAt})
+	c.emit(Cancel{Job: t.job, Authority: t.rec.Authority, ID: t.rec.ID, Token: t.rec.Token, Tenant: c.tenantOf(t), Before: t.endAt})
 }
 
 func (c *Core) cancelled(ev Cancelled) {

@@ -94,11 +94,14 @@ func (c *Core) obtain(s *supply) {
 	rec := c.sponsor(s)
 	s.job = c.startJob(job{what: obtainJob, supply: s, keep: c.keepsUnwanted(s)})
 	req := plugins.ObtainRequest{User: s.key.User, Services: []string{s.key.Authority.Name}}
-	var timeout time.Duration
+	a := Obtain{Job: s.job, Authority: s.key.Authority, Tenant: s.key.User, Before: c.neededBy(s)}
+	a.First = a.Before == never
 	if rec != nil {
-		req.App, req.Conf, timeout = string(rec.App.ID), rec.App.Overlay, rec.App.Duration("call-timeout")
+		req.App, req.Conf = string(rec.App.ID), rec.App.Overlay
+		a.Tenant, a.Timeout = tenant(rec.App), rec.App.Duration("call-timeout")
 	}
-	c.emit(Obtain{Job: s.job, Authority: s.key.Authority, Request: req, Before: c.neededBy(s), Timeout: timeout})
+	a.Request = req
+	c.emit(a)
 }
 
 // users are the applications that the supply works for, oldest first.

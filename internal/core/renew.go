@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,8 +23,24 @@ func (c *Core) renew(t *token) {
 	}
 	t.job = c.startJob(job{what: renewJob, token: t.rec.ID})
 	c.toLater(t, appregistry.Renewing, t.rec.Reason)
-	c.emit(Renew{Job: t.job, Authority: t.rec.Authority, ID: t.rec.ID, Token: t.rec.Token, Before: t.endAt, Timeout: c.timeoutOf(t)})
+	c.emit(Renew{
+		Job: t.job, Authority: t.rec.Authority, ID: t.rec.ID, Token: t.rec.Token, Tenant: c.tenantOf(t),
+		First: t.rec.Proof == appregistry.ProofNone, Before: t.endAt, Timeout: c.timeoutOf(t),
+	})
 }
+
+// tenantOf is on whose account calls about a token are: its oldest holder's, and
+// its owner's once nobody holds it.
+func (c *Core) tenantOf(t *token) string {
+	for _, seq := range c.reg.Holders(t.rec.Entry) {
+		return tenant(c.reg.App(seq).App)
+	}
+	return t.rec.Owner
+}
+
+// tenant is who registered an application. The embedding program has no name, and
+// registers for many: there it is the user.
+func tenant(a appregistry.App) string { return cmp.Or(a.Owner, a.User) }
 
 // timeoutOf is the longest that a holder gives a call; 0, the shell's own, where
 // one has no wish. No holder may shorten what others depend on.

@@ -91,9 +91,10 @@ func (m *measurement) add(name string, value float64, unit string) {
 // session runs one life of the engine around what f measures.
 func (m *measurement) session(ctx context.Context, f func(context.Context, *renewer.Renewer) error) (err error) {
 	cfg := renewer.Config{
-		Providers:    map[string]plugins.Provider{"scale": m.provider},
-		PerAuthority: m.load.Workers,
-		Policy:       renewer.Policy{ReplaceOnly: !m.load.Renew},
+		Providers:      map[string]plugins.Provider{"scale": m.provider},
+		PerAuthority:   m.load.Workers,
+		CallsPerSecond: -1, // what is measured is the engine, not its restraint
+		Policy:         renewer.Policy{ReplaceOnly: !m.load.Renew},
 	}
 	m.base = liveBytes()
 	if m.load.Store != "" {
