@@ -3,6 +3,7 @@ package renewer
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,7 +20,9 @@ func (r *Renewer) obtain(ctx context.Context, a core.Obtain) core.Event {
 	if err != nil {
 		return core.Obtained{Job: a.Job, Err: err}
 	}
-	granted, err := p.Obtain(ctx, a.Request)
+	req := a.Request
+	req.Conf = maps.Clone(req.Conf) // the registry's own
+	granted, err := p.Obtain(ctx, req)
 	if err == nil {
 		err = checkKinds(p, granted)
 	}
