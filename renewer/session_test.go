@@ -227,9 +227,20 @@ func (c *counting) Obtain(ctx context.Context, req plugins.ObtainRequest) ([]plu
 	c.running[req.App]--
 	c.all--
 	c.mu.Unlock()
-	return c.lender.Obtain(ctx, req)
+	var both []plugins.Grant
+	for _, alias := range []string{"x", "y"} {
+		grants, err := c.lender.Obtain(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		grants[0].Alias = alias
+		both = append(both, grants...)
+	}
+	return both, nil
 }
 
+// Two tokens of one obtain, each of which may want its successor at any time.
+//
 // Shows: C-F43, F18.
 func TestCF43_ObtainsForOneApplicationAreSerial(t *testing.T) {
 	c := &counting{lender: newLender(hadooptest.Lifetimes{RenewInterval: 5 * time.Minute, MaxLifetime: 15 * time.Minute}), running: map[string]int{}, most: map[string]int{}}
