@@ -22,6 +22,7 @@ func (r *Renewer) obtain(ctx context.Context, a core.Obtain) core.Event {
 	}
 	req := a.Request
 	req.Conf = maps.Clone(req.Conf) // the registry's own
+	sent := r.clock.Now().Boot
 	granted, err := p.Obtain(ctx, req)
 	if err == nil {
 		err = checkKinds(p, granted)
@@ -40,7 +41,7 @@ func (r *Renewer) obtain(ctx context.Context, a core.Obtain) core.Event {
 		}
 		grants[i] = core.Grant{Grant: g, Identity: id}
 	}
-	return core.Obtained{Job: a.Job, Grants: grants}
+	return core.Obtained{Job: a.Job, Grants: grants, Sent: sent}
 }
 
 // checkKinds refuses an answer with a token that is not the provider's to give.

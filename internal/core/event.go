@@ -85,6 +85,9 @@ type Obtained struct {
 	Job    Job
 	Grants []Grant
 	Err    error
+	// Sent is the boot time at which the call went out, after it had waited for its
+	// turn; 0: at once.
+	Sent time.Duration
 	// Unfinished: the call did not return in time, for Err. It is the one answer
 	// that may be followed by another, with what the call brings if it ever does.
 	Unfinished bool

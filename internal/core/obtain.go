@@ -94,8 +94,7 @@ func (c *Core) obtain(s *supply) {
 	rec := c.sponsor(s)
 	s.job = c.startJob(job{what: obtainJob, supply: s, keep: c.keepsUnwanted(s)})
 	req := plugins.ObtainRequest{User: s.key.User, Services: []string{s.key.Authority.Name}}
-	a := Obtain{Job: s.job, Authority: s.key.Authority, Tenant: s.key.User, Before: c.neededBy(s)}
-	a.First = a.Before == never
+	a := Obtain{Job: s.job, Authority: s.key.Authority, Tenant: s.key.User, First: !c.succeeds(s), Before: c.neededBy(s)}
 	if rec != nil {
 		req.App, req.Conf = string(rec.App.ID), rec.App.Overlay
 		a.Tenant, a.Timeout = tenant(rec.App), rec.App.Duration("call-timeout")
@@ -151,6 +150,14 @@ func (c *Core) neededBy(s *supply) time.Duration {
 	return at
 }
 
+// succeeds reports whether what the supply brings is to follow a token that is
+// good, seen by more than dates that anybody may have written.
+func (c *Core) succeeds(s *supply) bool {
+	return slices.ContainsFunc(c.currents(s), func(t *token) bool {
+		return t.endAt > c.now.Boot && t.rec.Proof != appregistry.ProofNone && t.rec.State != appregistry.Expired
+	})
+}
+
 func (c *Core) obtained(ev Obtained) {
 	j, ok := c.takeJob(ev.Job, obtainJob)
 	if !ok {
@@ -172,7 +179,7 @@ func (c *Core) obtained(ev Obtained) {
 		c.discard(s, ev.Grants, j.keep)
 		c.dropSupply(s)
 	case !late, ev.Err == nil && s.wanted && s.job == 0:
-		c.supplied(s, ev, j.sent)
+		c.supplied(s, ev, max(j.sent, ev.Sent))
 	default: // another call was sent meanwhile, or has brought what was wanted
 		c.discard(s, ev.Grants, j.keep)
 	}

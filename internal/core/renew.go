@@ -23,10 +23,15 @@ func (c *Core) renew(t *token) {
 	}
 	t.job = c.startJob(job{what: renewJob, token: t.rec.ID})
 	c.toLater(t, appregistry.Renewing, t.rec.Reason)
-	c.emit(Renew{
+	a := Renew{
 		Job: t.job, Authority: t.rec.Authority, ID: t.rec.ID, Token: t.rec.Token, Tenant: c.tenantOf(t),
 		First: t.rec.Proof == appregistry.ProofNone, Before: t.endAt, Timeout: c.timeoutOf(t),
-	})
+	}
+	if c.candidate(t) { // it is as urgent as what it is to replace
+		s := c.supplyFor(c.entry(t).Supply)
+		a.First, a.Before = !c.succeeds(s), min(a.Before, c.neededBy(s))
+	}
+	c.emit(a)
 }
 
 // tenantOf is on whose account calls about a token are: its oldest holder's, and
