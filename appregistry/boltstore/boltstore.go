@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -45,6 +46,16 @@ var (
 // Options of [Open]. The zero value works.
 type Options struct {
 	LockWait time.Duration // how long to wait for another process; 0: 5 s
+	Logger   *slog.Logger  // is warned of what is odd about the file or its place; nil: silent
+}
+
+const defaultLockWait = 5 * time.Second
+
+func (o Options) logger() *slog.Logger {
+	if o.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return o.Logger
 }
 
 // Store is an [appregistry.Store] over one file. Make one with [Open].
@@ -65,15 +76,26 @@ var _ appregistry.Store = (*Store)(nil)
 
 // Open opens the store at path, or creates it there. The directory must exist,
 // belong to this process's user or root, and be writable by the owner alone; an
-// existing file must belong to this process's user with mode 0600.
+// existing file must belong to this process's user with mode 0600. A file of which
+// less than half is used is compacted first.
 func Open(path string, o Options) (*Store, error) {
-	return open(path, o, os.OpenFile)
+	return open(path, o, thisSystem)
 }
 
-func open(path string, o Options, openFile func(string, int, os.FileMode) (*os.File, error)) (_ *Store, err error) {
+// system is what a store asks the system for; tests have their own.
+type system struct {
+	openFile func(string, int, os.FileMode) (*os.File, error)
+	// place tells the number of the file system a directory is on, and the
+	// kernel's release; zero where it is not known.
+	place func(dir string) (fs int64, kernel string)
+}
+
+var thisSystem = system{os.OpenFile, placeOf}
+
+func open(path string, o Options, sys system) (_ *Store, err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("open store %s: %w", path, err)
+			err = fmt.Errorf("open store %s: %w", path, withBackup(path, err))
 		}
 	}()
 	if err := ownedfile.CheckDirectory(filepath.Dir(path)); err != nil {
@@ -82,22 +104,16 @@ func open(path string, o Options, openFile func(string, int, os.FileMode) (*os.F
 	if err := create(path); err != nil {
 		return nil, err
 	}
-	if err := checkFile(path); err != nil {
-		return nil, err
-	}
-	wait := o.LockWait
-	if wait == 0 {
-		wait = 5 * time.Second
-	}
-	db, err := openVerified(path, &bbolt.Options{Timeout: wait, FreelistType: bbolt.FreelistMapType, OpenFile: openFile})
-	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("%w (%s), waited %v", ErrLocked, holder(path), wait)
-	}
+	db, pages, err := acquire(path, o, sys)
 	if err != nil {
 		return nil, err
 	}
-	if err := writeHolder(path); err != nil {
-		return nil, errors.Join(err, db.Close())
+	sweep(path)
+	warn(path, pages, sys, o.logger())
+	if pages.wasteful(db.Info().PageSize) {
+		if db, err = compactAtStart(path, db, o, sys); err != nil {
+			return nil, err
+		}
 	}
 	s := &Store{
 		db: db, path: path, commit: (*bbolt.Tx).Commit,

@@ -23,6 +23,7 @@ import (
 const (
 	childPath = "TOKENWHEEL_TEST_STORE"
 	childFrom = "TOKENWHEEL_TEST_FROM"
+	childCare = "TOKENWHEEL_TEST_CARE"
 )
 
 // privateDir is a directory as Open wants it, whatever the umask.
@@ -42,12 +43,16 @@ func childMain() bool {
 	if path == "" {
 		return false
 	}
+	from, _ := strconv.Atoi(os.Getenv(childFrom))
+	if os.Getenv(childCare) != "" {
+		fmt.Println("error:", compactForEver(path, from))
+		os.Exit(1)
+	}
 	s, err := boltstore.Open(path, boltstore.Options{})
 	if err != nil {
 		fmt.Println("error:", err)
 		os.Exit(1)
 	}
-	from, _ := strconv.Atoi(os.Getenv(childFrom))
 	var mu sync.Mutex // guards standard output: lines are whole
 	var wg sync.WaitGroup
 	for w := range 8 {
@@ -68,6 +73,37 @@ func childMain() bool {
 	return true
 }
 
+// compactForEver commits a few pairs, compacts the store and backs it up, again and
+// again. The last backup is always there.
+func compactForEver(path string, from int) error {
+	backup := path + ".copy"
+	for n := from; ; n += 3 {
+		s, err := boltstore.Open(path, boltstore.Options{})
+		if err != nil {
+			return err
+		}
+		for i := range 3 {
+			if err := s.Commit(context.Background(), appregistry.Batch{Put: pair(n + i)}); err != nil {
+				return err
+			}
+			fmt.Println(n + i)
+		}
+		if err := s.Close(); err != nil {
+			return err
+		}
+		if _, _, err := boltstore.Compact(path, boltstore.Options{}); err != nil {
+			return err
+		}
+		next := fmt.Sprintf("%s.%d", backup, n)
+		if err := boltstore.Backup(path, next, boltstore.Options{}); err != nil {
+			return err
+		}
+		if err := os.Rename(next, backup); err != nil {
+			return err
+		}
+	}
+}
+
 // pair is what is committed as number n: two records far apart in the file, of a
 // size that makes pages split.
 func pair(n int) []appregistry.Record {
@@ -86,14 +122,7 @@ func pair(n int) []appregistry.Record {
 //
 // Shows: B61, as far as a killed process can: the machine goes on.
 func TestP1_KilledWhileCommitting(t *testing.T) {
-	rounds := 30
-	if s := os.Getenv("TOKENWHEEL_KILL_ROUNDS"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rounds = n
-	}
+	rounds := killRounds(t, 30)
 	var path string
 	var acknowledged map[int]bool
 	total := 0
@@ -101,7 +130,7 @@ func TestP1_KilledWhileCommitting(t *testing.T) {
 		if round%15 == 0 {
 			path, acknowledged = filepath.Join(privateDir(t), "apps.db"), map[int]bool{}
 		}
-		for _, n := range commitUntilKilled(t, path, round*100_000) {
+		for _, n := range commitUntilKilled(t, path, round*100_000, 60) {
 			acknowledged[n] = true
 			total++
 		}
@@ -113,11 +142,84 @@ func TestP1_KilledWhileCommitting(t *testing.T) {
 	t.Logf("%d rounds, %d acknowledged pairs, all there", rounds, total)
 }
 
-// commitUntilKilled runs a child over the store and returns what it acknowledged.
-func commitUntilKilled(t *testing.T, path string, from int) (numbers []int) {
+// TestKP20_KilledWhileCompactingOrBackingUp kills a process that does little else.
+// The store then has each acknowledged pair, so has each backup there is those
+// from before it, and nothing half written stays beside the store once it is open.
+func TestKP20_KilledWhileCompactingOrBackingUp(t *testing.T) {
+	path, acknowledged := filepath.Join(privateDir(t), "apps.db"), map[int]bool{}
+	for round := range killRounds(t, 30) {
+		watched := watchPlace(path)
+		for _, n := range commitUntilKilled(t, path, round*100_000, 9, childCare+"=1") {
+			acknowledged[n] = true
+		}
+		if err := watched(); err != nil {
+			t.Error(err)
+		}
+		checkPairs(t, path, acknowledged)
+		left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		hidden, err := filepath.Glob(filepath.Join(filepath.Dir(path), boltstore.Pattern(path)))
+		if err != nil || len(hidden) > 0 {
+			t.Errorf("%v stay, %v", hidden, err)
+		}
+		for _, name := range left {
+			if strings.HasPrefix(name, path+".copy") {
+				checkPairs(t, name, nil)
+			}
+		}
+		if t.Failed() {
+			t.Fatalf("round %d", round)
+		}
+	}
+	t.Logf("%d acknowledged pairs, all there", len(acknowledged))
+}
+
+// watchPlace looks at a store all the time, until end is called: once it is there it
+// is never missing, or the next start would begin with an empty one.
+func watchPlace(path string) (end func() error) {
+	stop, answer := make(chan struct{}), make(chan error, 1)
+	go func() {
+		there := false
+		for {
+			select {
+			case <-stop:
+				answer <- nil
+				return
+			default:
+			}
+			info, err := os.Stat(path)
+			if err == nil && info.Size() > 0 {
+				there = true
+			} else if there {
+				answer <- fmt.Errorf("the store was missing for a moment: %v", err)
+				return
+			}
+		}
+	}()
+	return func() error { close(stop); return <-answer }
+}
+
+// killRounds is how often a child is killed.
+func killRounds(t *testing.T, rounds int) int {
+	t.Helper()
+	if s := os.Getenv("TOKENWHEEL_KILL_ROUNDS"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	return rounds
+}
+
+// commitUntilKilled runs a child over the store and returns what it acknowledged:
+// most numbers at the most, give or take what it says before it dies.
+func commitUntilKilled(t *testing.T, path string, from, most int, env ...string) (numbers []int) {
 	t.Helper()
 	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), childPath+"="+path, childFrom+"="+strconv.Itoa(from))
+	child.Env = append(append(os.Environ(), childPath+"="+path, childFrom+"="+strconv.Itoa(from)), env...)
 	out, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -125,10 +227,14 @@ func commitUntilKilled(t *testing.T, path string, from int) (numbers []int) {
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	killAt := rand.IntN(60) // 0: perhaps while it opens the file
+	killAt := rand.IntN(most) // 0: perhaps while it opens the file
+	after := 3 * time.Millisecond
+	if len(env) > 0 {
+		after = 60 * time.Millisecond // a compaction and a backup take about that
+	}
 	kill := sync.OnceFunc(func() {
 		go func() {
-			time.Sleep(rand.N(3 * time.Millisecond)) // the moment that is drawn
+			time.Sleep(rand.N(after)) // the moment that is drawn
 			_ = child.Process.Kill()
 		}()
 	})

@@ -173,4 +173,8 @@ func TestB63_MissingRecord(t *testing.T) {
 	if _, err := boltstore.Open(path, boltstore.Options{}); !errors.Is(err, boltstore.ErrCorrupt) {
 		t.Errorf("open: %v, want ErrCorrupt", err)
 	}
+	r, err := boltstore.Inspect(path, boltstore.Options{}, nil)
+	if err != nil || len(r.Damage) != 1 || r.Records != 9 || r.Expected != 10 {
+		t.Errorf("inspect: %+v, %v", r, err)
+	}
 }

@@ -3,12 +3,24 @@ package boltstore
 import (
 	"os"
 
+	"github.com/tokenwheel/tokenwheel/internal/ownedfile"
 	"go.etcd.io/bbolt"
 )
 
+// OpenAt opens a store that is told to be on another file system and kernel.
+func OpenAt(path string, o Options, fs int64, kernel string) (*Store, error) {
+	return open(path, o, system{os.OpenFile, func(string) (int64, string) { return fs, kernel }})
+}
+
+// OpenReads is the number of read transactions that are open.
+func OpenReads(s *Store) int { return s.db.Stats().OpenTxN }
+
+// Pattern is what names of unfinished files match.
+var Pattern = ownedfile.Pattern
+
 // OpenThrough opens a store through another os.OpenFile.
 func OpenThrough(path string, openFile func(string, int, os.FileMode) (*os.File, error)) (*Store, error) {
-	return open(path, Options{}, openFile)
+	return open(path, Options{}, system{openFile, placeOf})
 }
 
 // FailSync makes the next sync of s fail after everything was written: the batch

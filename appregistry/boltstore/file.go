@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -34,7 +35,11 @@ func create(path string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
+	defer func() {
+		if e := os.Remove(f.Name()); !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+	}()
 	if err := f.Close(); err != nil {
 		return err
 	}
@@ -56,38 +61,96 @@ func create(path string) (err error) {
 		return err
 	}
 	// Link and not rename: of two processes one creates it, and the other one
-	// opens what is there.
-	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+	// opens what is there. The first one may sweep the other's away by then.
+	if err := os.Link(f.Name(), path); err != nil {
+		if _, missing := os.Lstat(path); missing != nil {
+			return err
+		}
 	}
 	return ownedfile.SyncDirectory(filepath.Dir(path))
 }
 
+// acquire opens a store that is there, verified and locked. It writes down that
+// this process has it.
+func acquire(path string, o Options, sys system) (db *bbolt.DB, pages pageCount, err error) {
+	if err := ownedfile.CheckDirectory(filepath.Dir(path)); err != nil {
+		return nil, pages, err
+	}
+	if err := checkFile(path); err != nil {
+		return nil, pages, err
+	}
+	fs, _ := sys.place(filepath.Dir(path))
+	if name := networkFiles[fs]; name != "" {
+		return nil, pages, fmt.Errorf("%w: it is on %s, where a lock or a sync may not hold; keep it on a disk of this machine", ErrInsecure, name)
+	}
+	wait := cmp.Or(o.LockWait, defaultLockWait)
+	db, pages, err = openVerified(path, &bbolt.Options{Timeout: wait, FreelistType: bbolt.FreelistMapType, OpenFile: sys.openFile})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return nil, pages, fmt.Errorf("%w (%s), waited %v", ErrLocked, holder(path), wait)
+	}
+	if err != nil {
+		return nil, pages, err
+	}
+	if err := writeHolder(path); err != nil {
+		return nil, pages, errors.Join(err, db.Close())
+	}
+	return db, pages, nil
+}
+
+// letGo closes what acquire opened.
+func letGo(path string, db *bbolt.DB) error {
+	// Removed first: without the lock it could be the next holder's.
+	_ = os.Remove(holderPath(path))
+	return db.Close()
+}
+
 // openVerified opens the file and reads all of it twice: first its pages, which
 // bbolt trusts, then its records.
-func openVerified(path string, o *bbolt.Options) (db *bbolt.DB, err error) {
+func openVerified(path string, o *bbolt.Options) (db *bbolt.DB, pages pageCount, err error) {
 	if info, err := os.Stat(path); err != nil {
-		return nil, err
+		return nil, pages, err
 	} else if info.Size() == 0 {
-		return nil, fmt.Errorf("%w: it is empty", ErrCorrupt)
+		return nil, pages, fmt.Errorf("%w: it is empty", ErrCorrupt)
 	}
-	if db, err = openUntrusted(path, *o); err != nil {
-		return nil, err
+	if db, err = openInPlace(path, *o); err != nil {
+		return nil, pages, err
 	}
-	if err = verifyPages(path, db); err == nil {
+	if pages, err = verifyPages(path, db); err == nil {
 		err = guarded(func() error { return verifyRecords(db) }) // on pages that are sound, or it might not end
 	}
 	if err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, pages, errors.Join(err, db.Close())
 	}
-	return db, nil
+	return db, pages, nil
+}
+
+// openInPlace opens the file that has the name once the lock is held: who held it
+// may have put a new file in its place, and what is written to the old one then
+// is lost.
+func openInPlace(path string, o bbolt.Options) (*bbolt.DB, error) {
+	for {
+		db, file, err := openUntrusted(path, o)
+		if err != nil {
+			return nil, err
+		}
+		held, err1 := file.Stat()
+		named, err2 := os.Stat(path)
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
+		if os.SameFile(held, named) {
+			return db, nil
+		}
+		if err := db.Close(); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // openUntrusted opens a file that may be damaged: where it is, bbolt reads beyond
 // it, or panics. One damaged meta page of the two is not told from one that was
 // being written when the power went: the transaction before it is read.
-func openUntrusted(path string, o bbolt.Options) (db *bbolt.DB, err error) {
-	var file *os.File
+func openUntrusted(path string, o bbolt.Options) (db *bbolt.DB, file *os.File, err error) {
 	openFile := o.OpenFile
 	o.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
 		// Without O_CREATE: a file that vanished since is not made anew, empty.
@@ -102,14 +165,14 @@ func openUntrusted(path string, o bbolt.Options) (db *bbolt.DB, err error) {
 		return err
 	})
 	if !returned {
-		return nil, errors.Join(err, abandon(file))
+		return nil, nil, errors.Join(err, abandon(file))
 	}
 	// What is not the system's word, nor that of the lock, is about the content;
 	// bbolt has no value for each of these errors.
 	if errno := syscall.Errno(0); err != nil && !errors.As(err, &errno) && !errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return nil, nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	return db, err
+	return db, file, err
 }
 
 // guarded turns a panic of f, or its reading beyond a file, into an error.
@@ -124,17 +187,19 @@ func guarded(f func() error) (err error) {
 }
 
 // verifyPages runs under the lock that db holds.
-func verifyPages(path string, db *bbolt.DB) (err error) {
+func verifyPages(path string, db *bbolt.DB) (_ pageCount, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return pageCount{}, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return pageCount{}, err
 	}
-	return checkPages(f, info.Size(), db.Info().PageSize)
+	w := &pageWalk{file: f, size: info.Size(), pageSize: db.Info().PageSize}
+	err = w.walk()
+	return w.pages, err
 }
 
 // verifyRecords compares all records with their checksums and the header.

@@ -39,14 +39,18 @@ func (h header) encode() []byte {
 	return binary.BigEndian.AppendUint64(b, h.sum)
 }
 
-// readHeader reads the format record. A later schema may have more in it, which
-// is why it is told before the length is looked at.
+// readHeader reads the format record.
 func readHeader(tx *bbolt.Tx) (h header, err error) {
 	bucket := tx.Bucket(headerBucket)
 	if bucket == nil || tx.Bucket(recordsBucket) == nil {
 		return h, fmt.Errorf("%w: it has no header or no records", ErrCorrupt)
 	}
-	b := bucket.Get(formatKey)
+	return parseHeader(bucket.Get(formatKey))
+}
+
+// parseHeader reads what header.encode wrote. A later schema may have more in it,
+// which is why it is told before the length is looked at.
+func parseHeader(b []byte) (h header, err error) {
 	n := len(magic)
 	if len(b) < n+4 || string(b[:n]) != string(magic) {
 		return h, fmt.Errorf("%w: its header is not ours", ErrCorrupt)

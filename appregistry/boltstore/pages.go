@@ -33,54 +33,125 @@ var native = binary.NativeEndian
 // both used and free is overwritten later.
 type pageWalk struct {
 	file     io.ReaderAt
+	size     int64
 	pageSize int
 	end      uint64 // no page has this number or a higher one
 	used     map[uint64]struct{}
+
+	pages pageCount
+	// record is called with each record of a bucket; nil: not at all. The slices
+	// are valid during the call only.
+	record func(bucket, key, value []byte)
+	// damage takes note of what is wrong, and the walk goes on with what can be
+	// read beside it; nil: the walk ends there.
+	damage func(error)
 }
 
-func checkPages(file io.ReaderAt, size int64, pageSize int) error {
-	root, freelist, end, err := meta(file, pageSize)
+// pageCount is what is known of a file from its pages alone.
+type pageCount struct {
+	size    int64  // of the file, which may be longer than what was ever used
+	end     uint64 // pages that were ever used, the meta pages among them
+	free    uint64 // of these
+	badMeta int    // the one meta page of the two that is damaged; -1: none
+}
+
+// wasteful reports whether a file is worth to be written anew: less
+// than half of it is used, and it is not small anyway.
+func (p pageCount) wasteful(pageSize int) bool {
+	return p.size >= 1<<20 && p.used(pageSize) < p.size/2
+}
+
+// used is the bytes of the pages that hold something.
+func (p pageCount) used(pageSize int) int64 { return int64(p.end-p.free) * int64(pageSize) }
+
+// walk checks all pages in use.
+func (w *pageWalk) walk() error {
+	w.used = map[uint64]struct{}{}
+	m, bad, err := meta(w.file, w.pageSize)
+	w.pages = pageCount{size: w.size, end: m.end, badMeta: bad}
 	if err != nil {
+		return w.note(err)
+	}
+	w.end = m.end
+	if have := uint64(w.size) / uint64(w.pageSize); m.end > have {
+		if err := w.note(fmt.Errorf("%w: %d bytes, and it needs %d pages of %d", ErrCorrupt, w.size, m.end, w.pageSize)); err != nil {
+			return err
+		}
+		w.end = have
+	}
+	if err := w.note(w.tree(m.root, nil)); err != nil {
 		return err
 	}
-	if end > uint64(size)/uint64(pageSize) {
-		return fmt.Errorf("%w: %d bytes, and it needs %d pages of %d", ErrCorrupt, size, end, pageSize)
-	}
-	w := &pageWalk{file: file, pageSize: pageSize, end: end, used: map[uint64]struct{}{}}
-	if err := w.tree(root); err != nil {
-		return err
-	}
-	if freelist == noFreelist {
+	if m.freelist == noFreelist {
 		return nil
 	}
-	return w.free(freelist)
+	return w.note(w.free(m.freelist))
 }
 
-// meta reads the meta page in force.
-func meta(file io.ReaderAt, pageSize int) (root, freelist, end uint64, err error) {
-	found, newest := false, uint64(0)
-	for i := range 2 {
-		b := make([]byte, metaSize)
-		if _, err := file.ReadAt(b, int64(i*pageSize+pageHeaderSize)); err != nil {
-			continue // the other one may do
-		}
-		sum := fnv.New64a()
-		_, _ = sum.Write(b[:56])
-		txid := native.Uint64(b[48:])
-		if native.Uint64(b[56:]) != sum.Sum64() || found && txid < newest {
-			continue
-		}
-		found, newest = true, txid
-		root, freelist, end = native.Uint64(b[16:]), native.Uint64(b[32:]), native.Uint64(b[40:])
+func (w *pageWalk) note(err error) error {
+	if err == nil || w.damage == nil {
+		return err
 	}
-	if !found {
-		return 0, 0, 0, fmt.Errorf("%w: both meta pages", ErrCorrupt)
-	}
-	return root, freelist, end, nil
+	w.damage(err)
+	return nil
 }
 
-// tree checks the page and all below it.
-func (w *pageWalk) tree(id uint64) error {
+// metaPage is what a meta page leads to.
+type metaPage struct {
+	pageSize                  int
+	root, freelist, end, txid uint64
+}
+
+// readMeta reads the meta page at an offset and reports whether it is sound.
+func readMeta(file io.ReaderAt, at int64) (m metaPage, ok bool) {
+	b := make([]byte, metaSize)
+	if _, err := file.ReadAt(b, at+pageHeaderSize); err != nil {
+		return m, false
+	}
+	sum := fnv.New64a()
+	_, _ = sum.Write(b[:56])
+	if native.Uint64(b[56:]) != sum.Sum64() {
+		return m, false
+	}
+	return metaPage{
+		pageSize: int(native.Uint32(b[8:])), root: native.Uint64(b[16:]), freelist: native.Uint64(b[32:]),
+		end: native.Uint64(b[40:]), txid: native.Uint64(b[48:]),
+	}, true
+}
+
+// meta reads the meta page in force, and says which one of the two is damaged, -1
+// if none is.
+func meta(file io.ReaderAt, pageSize int) (m metaPage, bad int, err error) {
+	first, ok0 := readMeta(file, 0)
+	second, ok1 := readMeta(file, int64(pageSize))
+	switch {
+	case !ok0 && !ok1:
+		return m, -1, fmt.Errorf("%w: both meta pages", ErrCorrupt)
+	case !ok0:
+		return second, 0, nil
+	case !ok1:
+		return first, 1, nil
+	case first.txid > second.txid:
+		return first, -1, nil
+	}
+	return second, -1, nil
+}
+
+// pageSizeOf finds out the size of pages: each meta page says it, and the second
+// one lies at that distance. 0: neither is sound.
+func pageSizeOf(file io.ReaderAt) int {
+	first, ok0 := readMeta(file, 0)
+	for size := 512; size <= 64<<10; size *= 2 {
+		if second, ok := readMeta(file, int64(size)); ok0 && first.pageSize == size || ok && second.pageSize == size {
+			return size
+		}
+	}
+	return 0
+}
+
+// tree checks the page and all below it, which belong to a bucket; nil: the bucket
+// of all buckets.
+func (w *pageWalk) tree(id uint64, bucket []byte) error {
 	p, flags, count, err := w.read(id)
 	if err != nil {
 		return err
@@ -93,45 +164,82 @@ func (w *pageWalk) tree(id uint64) error {
 	}
 	for i := range count {
 		at := pageHeaderSize + i*elementSize
-		child, err := element(p, at, flags)
-		if err != nil {
-			return damaged(id, err.Error())
+		e, err := element(p, at, flags)
+		if err == nil {
+			err = w.element(e, bucket)
+		} else {
+			err = damaged(id, err.Error())
 		}
-		if child == 0 {
-			continue
-		}
-		if err := w.tree(child); err != nil {
+		if err := w.note(err); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// element checks that what an element points to is in its page, and returns the
-// page it leads to, 0 for none.
-func element(p []byte, at int, flags uint16) (child uint64, err error) {
-	e := p[at : at+elementSize]
-	if flags == branchPage {
-		if start, size := native.Uint32(e), native.Uint32(e[4:]); uint64(at)+uint64(start)+uint64(size) > uint64(len(p)) {
-			return 0, fmt.Errorf("key of element at %d is outside", at)
+// element goes on below an element, or hands out its record.
+func (w *pageWalk) element(e pageElement, bucket []byte) error {
+	switch {
+	case e.isBucket:
+		bucket = e.key
+		if e.child == 0 {
+			w.inline(e.value[bucketHeaderSize:], bucket)
+			return nil
 		}
-		return native.Uint64(e[8:]), nil
+	case e.child == 0:
+		if w.record != nil {
+			w.record(bucket, e.key, e.value)
+		}
+		return nil
 	}
-	start := uint64(at) + uint64(native.Uint32(e[4:])) + uint64(native.Uint32(e[8:]))
-	end := start + uint64(native.Uint32(e[12:]))
+	return w.tree(e.child, bucket)
+}
+
+// inline hands out the records of a small bucket, which was checked.
+func (w *pageWalk) inline(p, bucket []byte) {
+	for i := range int(native.Uint16(p[10:])) {
+		if e, err := element(p, pageHeaderSize+i*elementSize, leafPage); err == nil && w.record != nil {
+			w.record(bucket, e.key, e.value)
+		}
+	}
+}
+
+// pageElement is what an element of a page points to.
+type pageElement struct {
+	child      uint64 // the page below; 0: none
+	isBucket   bool   // value is a bucket's header, and its page where that has no other
+	key, value []byte
+}
+
+// element reads an element and checks that what it points to is in its page.
+func element(p []byte, at int, flags uint16) (e pageElement, err error) {
+	b := p[at : at+elementSize]
+	if flags == branchPage {
+		if start, size := native.Uint32(b), native.Uint32(b[4:]); uint64(at)+uint64(start)+uint64(size) > uint64(len(p)) {
+			return e, fmt.Errorf("key of element at %d is outside", at)
+		}
+		if e.child = native.Uint64(b[8:]); e.child == 0 {
+			err = fmt.Errorf("element at %d leads nowhere", at)
+		}
+		return e, err
+	}
+	keyAt := uint64(at) + uint64(native.Uint32(b[4:]))
+	valueAt := keyAt + uint64(native.Uint32(b[8:]))
+	end := valueAt + uint64(native.Uint32(b[12:]))
 	if end > uint64(len(p)) {
-		return 0, fmt.Errorf("record of element at %d is outside", at)
+		return e, fmt.Errorf("record of element at %d is outside", at)
 	}
-	if native.Uint32(e)&bucketLeaf == 0 {
-		return 0, nil
+	e = pageElement{isBucket: native.Uint32(b)&bucketLeaf != 0, key: p[keyAt:valueAt], value: p[valueAt:end]}
+	if !e.isBucket {
+		return e, nil
 	}
-	if end-start < bucketHeaderSize {
-		return 0, fmt.Errorf("bucket of element at %d is too short", at)
+	if len(e.value) < bucketHeaderSize {
+		return e, fmt.Errorf("bucket of element at %d is too short", at)
 	}
-	if child = native.Uint64(p[start:]); child == 0 {
-		err = inline(p[start+bucketHeaderSize : end])
+	if e.child = native.Uint64(e.value); e.child == 0 {
+		err = inline(e.value[bucketHeaderSize:])
 	}
-	return child, err
+	return e, err
 }
 
 // inline checks a small bucket, whose one page lies in the element itself.
@@ -175,10 +283,11 @@ func (w *pageWalk) free(id uint64) error {
 		return damaged(id, "too many free pages")
 	}
 	for i := range count {
-		if err := w.use(native.Uint64(ids[8*i:])); err != nil {
+		if err := w.note(w.use(native.Uint64(ids[8*i:]))); err != nil {
 			return err
 		}
 	}
+	w.pages.free = uint64(count)
 	return nil
 }
 

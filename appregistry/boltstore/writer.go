@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync/atomic"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
@@ -151,7 +150,5 @@ func answer(group []*request, verdict func(*request) error) {
 
 func (s *Store) shut(reason error) {
 	s.err = reason
-	// Removed first: without the lock it could be the next holder's.
-	_ = os.Remove(holderPath(s.path))
-	s.closeErr = s.db.Close()
+	s.closeErr = letGo(s.path, s.db)
 }

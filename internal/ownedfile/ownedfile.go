@@ -113,11 +113,7 @@ func Replace(made, path string) error {
 	if err := asBefore(made, path); err != nil {
 		return err
 	}
-	f, err := os.Open(made)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+	if err := Sync(made); err != nil {
 		return err
 	}
 	if err := os.Rename(made, path); err != nil {
@@ -141,6 +137,15 @@ func asBefore(made, path string) error {
 		return err
 	}
 	return sameOwner(made, before)
+}
+
+// Sync makes the content of a file durable.
+func Sync(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // SyncDirectory makes the names in a directory durable.
