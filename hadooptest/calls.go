@@ -1,6 +1,7 @@
 package hadooptest
 
 import (
+	"errors"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -28,6 +29,10 @@ func (s *session) call(id int32, body []byte, wrapped bool) {
 	}
 	protected := wrapped && s.login.mechanism.QOP() >= sasl.AuthInt
 	reply, code, err := s.dispatch(body, fault, protected)
+	if errors.Is(err, errLost) {
+		s.conn.Close()
+		return
+	}
 	if err != nil {
 		s.answerError(id, pb.RpcResponseHeaderProto_ERROR, code, err)
 		return
@@ -44,19 +49,28 @@ func (s *session) dispatch(body []byte, fault Fault, protected bool) (proto.Mess
 	if p := method.GetDeclaringClassProtocolName(); p != clientProtocol {
 		return nil, pb.RpcResponseHeaderProto_ERROR_NO_SUCH_PROTOCOL, javaError("org.apache.hadoop.ipc.RpcNoSuchProtocolException", "Unknown protocol: %s", p)
 	}
-	type handler func(body []byte, fault Fault, protected bool) (proto.Message, error)
-	handle, ok := map[string]handler{
-		"getDelegationToken":    s.issue,
-		"renewDelegationToken":  s.renew,
-		"cancelDelegationToken": s.cancel,
-		"getServerDefaults":     s.defaults,
+	type handler struct {
+		op     Op
+		handle func(body []byte, fault Fault, protected bool) (proto.Message, error)
+	}
+	h, ok := map[string]handler{
+		"getDelegationToken":    {OpIssue, s.issue},
+		"renewDelegationToken":  {OpRenew, s.renew},
+		"cancelDelegationToken": {OpCancel, s.cancel},
+		"getServerDefaults":     {"", s.defaults},
 	}[method.GetMethodName()]
 	if !ok {
 		return nil, pb.RpcResponseHeaderProto_ERROR_NO_SUCH_METHOD, javaError(ClassNoMethod, "Unknown method %s called on %s protocol.", method.GetMethodName(), clientProtocol)
 	}
-	reply, err := handle(rest, fault, protected)
+	reply, err := h.handle(rest, fault, protected)
+	if fault.Lose != nil && fault.Lose(h.op, s.caller) {
+		err = errLost
+	}
 	return reply, pb.RpcResponseHeaderProto_ERROR_APPLICATION, err
 }
+
+// errLost stands for an answer that is not sent.
+var errLost = errors.New("answer lost")
 
 // admit is the NameNode's own say before the secret manager's: a standby and one
 // in safe mode change nothing.
@@ -75,7 +89,7 @@ func (s *session) admit(op Op, fault Fault) error {
 
 // record puts a call into the journal.
 func (s *session) record(op Op, t plugins.Token, expires time.Time, protected bool, err error) {
-	c := Call{At: s.nn.now(), Op: op, Caller: s.caller.Effective, Expires: expires, Err: err, Protected: protected}
+	c := Call{NameNode: s.nn.ID, At: s.nn.now(), Op: op, Caller: s.caller.Effective, Expires: expires, Err: err, Protected: protected}
 	if s.caller.Principal != s.caller.Effective {
 		c.RealUser = s.caller.Principal
 	}
@@ -119,6 +133,9 @@ func (s *session) renew(body []byte, fault Fault, protected bool) (reply proto.M
 	if err := s.admit(OpRenew, fault); err != nil {
 		return nil, err
 	}
+	if id, ok := s.nn.unheard(fault, req.GetToken().GetIdentifier()); ok {
+		return nil, javaError(ClassInvalidToken, "Renewal request for unknown token %s", name(id))
+	}
 	if expires, err = s.nn.Secrets.Renew(s.nn.now(), s.caller, req.GetToken().GetIdentifier(), req.GetToken().GetPassword()); err != nil {
 		return nil, err
 	}
@@ -133,6 +150,9 @@ func (s *session) cancel(body []byte, fault Fault, protected bool) (reply proto.
 	}
 	if err := s.admit(OpCancel, fault); err != nil {
 		return nil, err
+	}
+	if id, ok := s.nn.unheard(fault, req.GetToken().GetIdentifier()); ok {
+		return nil, javaError(ClassInvalidToken, "Token not found %s", name(id))
 	}
 	if err := s.nn.Secrets.Cancel(s.nn.now(), s.caller, req.GetToken().GetIdentifier()); err != nil {
 		return nil, err

@@ -9,6 +9,7 @@
 package hadooptest
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
@@ -38,6 +39,10 @@ type Config struct {
 	// Protection is hadoop.rpc.protection: authentication, integrity, privacy, in
 	// order of preference; empty: privacy.
 	Protection []string
+	// Nameservice, if set, is the logical name that NameNodes NameNodes serve over
+	// one table of tokens; the first is active.
+	Nameservice string
+	NameNodes   int // 0: two with a Nameservice; without one there is one
 	// Now is the cluster's clock; nil: the machine's.
 	Now func() time.Time
 	// Dir is where configuration and keytabs are written; "": a temporary
@@ -45,21 +50,22 @@ type Config struct {
 	Dir string
 }
 
-// Cluster is a running realm and NameNode.
+// Cluster is a running realm and its NameNodes.
 type Cluster struct {
-	Realm    string
-	KDC      *KDC
-	NameNode *NameNode
-	Addr     string // host:port of the NameNode
-	KDCAddr  string // host:port of the KDC, TCP and UDP
-	ConfDir  string // core-site.xml and hdfs-site.xml
-	Krb5Conf string // path of a krb5.conf
+	Realm     string
+	KDC       *KDC
+	NameNode  *NameNode   // the first
+	NameNodes []*NameNode // all
+	Addr      string      // host:port of the first NameNode
+	KDCAddr   string      // host:port of the KDC, TCP and UDP
+	ConfDir   string      // core-site.xml and hdfs-site.xml
+	Krb5Conf  string      // path of a krb5.conf
 
 	dir     string
 	ownsDir bool
 	kdc     *minikdc.KDC
-	lis     net.Listener
-	served  chan error
+	secrets *SecretManager
+	served  chan error // of each NameNode
 }
 
 // KDC is the realm's key distribution centre.
@@ -110,7 +116,7 @@ func Start(cfg Config) (_ *Cluster, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{Realm: cfg.Realm, dir: cfg.Dir, served: make(chan error, 1)}
+	c := &Cluster{Realm: cfg.Realm, dir: cfg.Dir, secrets: NewSecretManager(cfg.Lifetimes)}
 	defer func() {
 		if err != nil {
 			_ = c.Close()
@@ -126,7 +132,7 @@ func Start(cfg Config) (_ *Cluster, err error) {
 	if err := c.startKDC(cfg, source); err != nil {
 		return nil, fmt.Errorf("start the KDC: %w", err)
 	}
-	if err := c.startNameNode(cfg, source, offer); err != nil {
+	if err := c.startNameNodes(cfg, source, offer); err != nil {
 		return nil, fmt.Errorf("start the NameNode: %w", err)
 	}
 	if err := c.writeConfig(cfg); err != nil {
@@ -153,7 +159,7 @@ func (c *Cluster) startKDC(cfg Config, source clock.Source) (err error) {
 // address, since loopback has no better name.
 const nnService = "nn/127.0.0.1"
 
-func (c *Cluster) startNameNode(cfg Config, source clock.Source, offer []sasl.QOP) error {
+func (c *Cluster) startNameNodes(cfg Config, source clock.Source, offer []sasl.QOP) error {
 	raw, err := c.kdc.Keytab(c.qualify(nnService))
 	if err != nil {
 		return err
@@ -162,18 +168,27 @@ func (c *Cluster) startNameNode(cfg Config, source clock.Source, offer []sasl.QO
 	if err != nil {
 		return err
 	}
-	service := krb.NewService(krb.ServiceOptions{Keytab: keys, Clock: source})
-	c.NameNode = &NameNode{
-		Secrets: NewSecretManager(cfg.Lifetimes), Journal: &Journal{},
-		principal: c.qualify(nnService), offer: offer, proxyUsers: cfg.ProxyUsers,
-		acceptor: func() sasl.GSS { return service.Acceptor() }, now: cfg.Now,
-		conns: map[net.Conn]struct{}{}, quit: make(chan struct{}),
+	service, journal := krb.NewService(krb.ServiceOptions{Keytab: keys, Clock: source}), &Journal{}
+	count := 1
+	if cfg.Nameservice != "" {
+		count = cmp.Or(cfg.NameNodes, 2)
 	}
-	if c.lis, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		return err
+	c.served = make(chan error, count)
+	for i := range count {
+		lis, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		n := &NameNode{
+			ID: fmt.Sprintf("nn%d", i+1), Addr: lis.Addr().String(), Secrets: c.secrets, Journal: journal,
+			principal: c.qualify(nnService), offer: offer, proxyUsers: cfg.ProxyUsers,
+			acceptor: func() sasl.GSS { return service.Acceptor() }, now: cfg.Now, standby: i > 0,
+			lis: lis, conns: map[net.Conn]struct{}{}, quit: make(chan struct{}),
+		}
+		c.NameNodes = append(c.NameNodes, n)
+		go func() { c.served <- n.Serve(lis) }()
 	}
-	c.Addr = c.lis.Addr().String()
-	go func() { c.served <- c.NameNode.Serve(c.lis) }()
+	c.NameNode, c.Addr = c.NameNodes[0], c.NameNodes[0].Addr
 	return nil
 }
 
@@ -202,10 +217,14 @@ func (c *Cluster) Keytab(principals ...string) (string, error) {
 
 // Close stops everything and waits for it.
 func (c *Cluster) Close() (err error) {
-	if c.lis != nil {
-		c.lis.Close()
-		err = <-c.served
-		c.NameNode.close()
+	for _, n := range c.NameNodes {
+		n.lis.Close()
+	}
+	for _, n := range c.NameNodes {
+		if e := <-c.served; err == nil {
+			err = e
+		}
+		n.close()
 	}
 	if c.kdc != nil {
 		if e := c.kdc.Close(); err == nil {

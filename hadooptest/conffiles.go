@@ -25,17 +25,19 @@ func (c *Cluster) writeConfig(cfg Config) error {
 	if protection == "" {
 		protection = "privacy"
 	}
+	defaultFS := c.Addr
+	if cfg.Nameservice != "" {
+		defaultFS = cfg.Nameservice
+	}
 	if err := writeSite(filepath.Join(c.ConfDir, "core-site.xml"), []property{
-		{"fs.defaultFS", "hdfs://" + c.Addr},
+		{"fs.defaultFS", "hdfs://" + defaultFS},
 		{"hadoop.security.authentication", "kerberos"},
 		{"hadoop.security.authorization", "true"},
 		{"hadoop.rpc.protection", protection},
 	}); err != nil {
 		return err
 	}
-	if err := writeSite(filepath.Join(c.ConfDir, "hdfs-site.xml"), []property{
-		{"dfs.namenode.kerberos.principal", c.qualify(nnService)},
-	}); err != nil {
+	if err := writeSite(filepath.Join(c.ConfDir, "hdfs-site.xml"), c.hdfsSite(cfg.Nameservice)); err != nil {
 		return err
 	}
 	krb5 := fmt.Sprintf(`[libdefaults]
@@ -48,6 +50,25 @@ func (c *Cluster) writeConfig(cfg Config) error {
   }
 `, c.Realm, c.KDCAddr)
 	return os.WriteFile(c.Krb5Conf, []byte(krb5), 0o600)
+}
+
+// hdfsSite names the NameNodes; those of a nameservice as HA clients look for them.
+func (c *Cluster) hdfsSite(nameservice string) []property {
+	site := []property{{"dfs.namenode.kerberos.principal", c.qualify(nnService)}}
+	if nameservice == "" {
+		return site
+	}
+	var ids []string
+	for _, n := range c.NameNodes {
+		ids = append(ids, n.ID)
+		site = append(site, property{"dfs.namenode.rpc-address." + nameservice + "." + n.ID, n.Addr})
+	}
+	return append(
+		site,
+		property{"dfs.nameservices", nameservice},
+		property{"dfs.ha.namenodes." + nameservice, strings.Join(ids, ",")},
+		property{"dfs.client.failover.proxy.provider." + nameservice, "org.apache.hadoop.hdfs.server.namenode.ha.ConfiguredFailoverProxyProvider"},
+	)
 }
 
 func writeSite(path string, props []property) error {

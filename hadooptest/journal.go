@@ -21,6 +21,7 @@ const (
 
 // Call is one call that the NameNode answered.
 type Call struct {
+	NameNode  string // its ID
 	At        time.Time
 	Op        Op
 	Caller    string // effective user

@@ -79,8 +79,12 @@ func (s *session) startDigest() ([]byte, error) {
 
 // lookup answers a token login. A standby refuses here already.
 func (s *session) lookup(identifier []byte) ([]byte, error) {
-	if s.nn.faultNow().Standby {
+	fault := s.nn.faultNow()
+	if fault.Standby {
 		return nil, standbyError()
+	}
+	if id, ok := s.nn.unheard(fault, identifier); ok {
+		return nil, javaError(ClassInvalidToken, "Token for real user: %s, can't be found in cache", id.RealUser)
 	}
 	return s.nn.Secrets.Password(s.nn.now(), identifier)
 }
@@ -129,7 +133,7 @@ func (s *session) step(token []byte) error {
 	out, done, err := s.login.mechanism.Step(token)
 	if err != nil {
 		if s.login.mechanism == s.login.digest {
-			s.nn.Journal.add(Call{At: s.nn.now(), Op: OpLogin, Err: err})
+			s.nn.Journal.add(Call{NameNode: s.nn.ID, At: s.nn.now(), Op: OpLogin, Err: err})
 		}
 		if e, ok := errors.AsType[*JavaError](err); ok && e.Class == ClassEOF {
 			return err // the original takes it for the end of the connection, and says nothing
@@ -161,7 +165,7 @@ func (s *session) finish() error {
 		return s.saslError(err)
 	}
 	s.caller = Caller{Principal: id.Owner, Effective: id.Owner, ByToken: true}
-	s.nn.Journal.add(Call{At: s.nn.now(), Op: OpLogin, Caller: id.Owner, RealUser: id.RealUser, Token: tokenOf(raw).Fingerprint()})
+	s.nn.Journal.add(Call{NameNode: s.nn.ID, At: s.nn.now(), Op: OpLogin, Caller: id.Owner, RealUser: id.RealUser, Token: tokenOf(raw).Fingerprint()})
 	return nil
 }
 

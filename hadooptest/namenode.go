@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tokenwheel/tokenwheel/hadooptoken"
 	"github.com/tokenwheel/tokenwheel/internal/sasl"
 )
 
@@ -15,8 +16,10 @@ import (
 // protection, proxy users, the secret manager's rules. It stores no files. It is
 // safe for concurrent use.
 type NameNode struct {
-	Secrets *SecretManager
-	Journal *Journal
+	ID      string         // nn1 and so on
+	Addr    string         // host:port
+	Secrets *SecretManager // those of one nameservice share it
+	Journal *Journal       // and this
 
 	principal  string // of this server, host and realm included
 	offer      []sasl.QOP
@@ -24,12 +27,15 @@ type NameNode struct {
 	acceptor   func() sasl.GSS
 	now        func() time.Time
 
-	mu     sync.Mutex
-	fault  Fault
-	conns  map[net.Conn]struct{}
-	closed bool
-	wg     sync.WaitGroup
-	quit   chan struct{}
+	lis  net.Listener
+	quit chan struct{}
+	wg   sync.WaitGroup
+
+	mu      sync.Mutex // guards what follows
+	standby bool
+	fault   Fault
+	conns   map[net.Conn]struct{}
+	closed  bool
 }
 
 // Fault is what is wrong with the NameNode. The zero value is a healthy one.
@@ -38,7 +44,14 @@ type Fault struct {
 	SafeMode bool // answers SafeModeException to what would change something
 	Hang     bool // accepts calls and never answers them
 	Cut      bool // drops the connection instead of answering a call
+	Down     bool // drops each new connection, and those that stood
 	Delay    time.Duration
+	// Behind is for how long it has not heard what other servers did: a token
+	// issued within this time it does not know (HDFS-17964).
+	Behind time.Duration
+	// Lose, if it returns true for a call, drops the connection after the call has
+	// taken effect, instead of answering.
+	Lose func(op Op, caller Caller) bool
 	// Refuse, if it returns an error for a call, is that call's answer; a
 	// [*JavaError] keeps its class.
 	Refuse func(op Op, caller Caller) error
@@ -47,14 +60,49 @@ type Fault struct {
 // SetFault replaces what is wrong; connections that stand are affected too.
 func (n *NameNode) SetFault(f Fault) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	n.fault = f
+	n.mu.Unlock()
+	if f.Down {
+		n.DropConnections()
+	}
 }
 
+// faultNow is what is wrong now; one that is not active is in standby.
 func (n *NameNode) faultNow() Fault {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.fault
+	f := n.fault
+	f.Standby = f.Standby || n.standby
+	return f
+}
+
+// unheard reports whether the token is younger than what a NameNode that is behind
+// has heard of.
+func (n *NameNode) unheard(f Fault, identifier []byte) (hadooptoken.Identifier, bool) {
+	id, err := decode(identifier)
+	return id, f.Behind > 0 && err == nil && id.Issued.After(n.now().Add(-f.Behind))
+}
+
+// Failover makes the NameNode of that index active, which begins to sign with a
+// new key, and all others standbys; -1: nobody is active. Connections stand.
+func (c *Cluster) Failover(to int) {
+	for i, n := range c.NameNodes {
+		n.setStandby(i != to)
+	}
+	if to >= 0 {
+		c.secrets.activate(c.NameNode.now())
+	}
+}
+
+// Revive lets the NameNode of that index serve beside the active one, as one does
+// that was suspended and has not noticed that another took its place. Give it the
+// fault Behind, too.
+func (c *Cluster) Revive(old int) { c.NameNodes[old].setStandby(false) }
+
+func (n *NameNode) setStandby(standby bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.standby = standby
 }
 
 // DropConnections closes every connection that stands.
@@ -91,7 +139,7 @@ func (n *NameNode) Serve(l net.Listener) error {
 func (n *NameNode) serveConn(c net.Conn) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.closed {
+	if n.closed || n.fault.Down {
 		c.Close()
 		return
 	}

@@ -48,6 +48,7 @@ type SecretManager struct {
 	scanned  time.Time
 	sequence int32
 	tokens   map[string]record // by tableKey
+	running  bool              // has served a call since it was made or loaded
 }
 
 // record is what the original keeps of a token (DelegationTokenInformation). The
@@ -264,6 +265,7 @@ func (m *SecretManager) RenewDate(identifier []byte) (time.Time, bool) {
 // upkeep rolls the signing key and removes expired tokens when it is time to.
 // The original has a thread for it; here the next call finds it done.
 func (m *SecretManager) upkeep(now time.Time) {
+	m.running = true
 	if m.rolled.IsZero() || !now.Before(m.rolled.Add(m.life.KeyUpdate)) {
 		m.roll(now)
 	}
