@@ -12,6 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
+	"strings"
 
 	"github.com/tokenwheel/tokenwheel/plugins"
 )
@@ -36,12 +38,17 @@ type AppKey struct {
 	ID    AppID  `json:"id,omitempty"`
 }
 
-// String is owner/id, or the id alone without an owner.
+// String is owner/id, or the id alone without an owner; quoted where it holds
+// what a terminal would obey, as a key that was refused may.
 func (k AppKey) String() string {
-	if k.Owner == "" {
-		return string(k.ID)
+	s := string(k.ID)
+	if k.Owner != "" {
+		s = k.Owner + "/" + s
 	}
-	return k.Owner + "/" + string(k.ID)
+	if strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return strconv.Quote(s)
+	}
+	return s
 }
 
 // App is what is registered. A registered value belongs to the registry: the
