@@ -1,5 +1,5 @@
 # make test is the README's second command: everything, on a fresh machine.
-.PHONY: test lint unit demo mutants real differential fuzz bench generate
+.PHONY: test lint unit demo mutants real differential fuzz bench bench-yarn generate
 
 GOLANGCI := go tool -modfile=test/tools/go.mod golangci-lint
 
@@ -43,6 +43,11 @@ fuzz:
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./internal/wheel ./hadooptoken
+
+# YARN's own renewer and ours side by side (docs/performance.md); ROWS chooses among memory,namenode,lateness,losses.
+ROWS ?= memory,namenode,lateness,losses
+bench-yarn:
+	cd test/real && go run ./beside -rows $(ROWS)
 
 generate:
 	scripts/generate.sh

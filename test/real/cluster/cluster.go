@@ -47,6 +47,9 @@ type Options struct {
 	// list in the order of preference; "": authentication.
 	Protection string
 
+	// DaemonFlags are the JVM flags of the NameNode and the DataNode where speed counts; nil: those that start quickly.
+	DaemonFlags []string
+
 	// Core and HDFS are further properties of core-site.xml and hdfs-site.xml; they win over the harness's own.
 	Core, HDFS map[string]string
 }

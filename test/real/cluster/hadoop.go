@@ -31,7 +31,7 @@ func (c *Cluster) format(ctx context.Context) error {
 // StartNameNode starts a stopped NameNode and waits until it serves out of safe mode.
 func (c *Cluster) StartNameNode(ctx context.Context) error {
 	var err error
-	c.nameNode, err = startProcess(nameNodeName, c.logFile(nameNodeName), c.javaCommand(Identity{}, nameNodeClass))
+	c.nameNode, err = startProcess(nameNodeName, c.logFile(nameNodeName), c.daemonCommand(nameNodeClass))
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (c *Cluster) RestartNameNode(ctx context.Context) error {
 
 func (c *Cluster) startDataNode(ctx context.Context) error {
 	var err error
-	c.dataNode, err = startProcess(dataNodeName, c.logFile(dataNodeName), c.javaCommand(Identity{}, dataNodeClass))
+	c.dataNode, err = startProcess(dataNodeName, c.logFile(dataNodeName), c.daemonCommand(dataNodeClass))
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 )
 
 // Identity is what a Java client of the Cluster may log in with. The zero value is nothing: the client finds
@@ -40,28 +41,43 @@ func (c *Cluster) Java(ctx context.Context, id Identity, main string, args ...st
 	return run(ctx, c.javaCommand(id, main, args...))
 }
 
+// quickFlags suit programs that live for seconds: quick starts count, peak speed does not.
+var quickFlags = []string{"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}
+
 func (c *Cluster) javaCommand(id Identity, main string, args ...string) *exec.Cmd {
 	conf := id.ConfDir
 	if conf == "" {
 		conf = c.ConfDir
 	}
 	classPath := conf + ":" + c.webDir() + ":" + filepath.Join(c.tools.jars, "*")
-	flags := []string{
-		"-Xmx256m",
-		"-XX:+UseSerialGC",
-		"-XX:TieredStopAtLevel=1", // these programs live for seconds: quick starts count, peak speed does not
-		"-Djava.net.preferIPv4Stack=true",
-		"-Djava.security.krb5.conf=" + c.Krb5Conf,
-		"--add-opens=java.base/java.lang=ALL-UNNAMED",
-		"--add-opens=java.security.jgss/sun.security.krb5=ALL-UNNAMED",
-		"--add-exports=java.security.jgss/sun.security.krb5=ALL-UNNAMED",
-		"-cp", classPath,
-		main,
+	return c.jvm(id, quickFlags, classPath, main, args...)
+}
+
+func (c *Cluster) daemonCommand(main string) *exec.Cmd {
+	cmd := c.javaCommand(Identity{}, main)
+	if c.opts.DaemonFlags != nil {
+		cmd.Args = slices.Replace(cmd.Args, 1, 1+len(quickFlags), c.opts.DaemonFlags...)
 	}
-	cmd := exec.Command(c.tools.java, append(flags, args...)...)
+	return cmd
+}
+
+// jvm is a Java program as id, with nothing of the test's own environment.
+func (c *Cluster) jvm(id Identity, flags []string, classPath, main string, args ...string) *exec.Cmd {
+	flags = append(slices.Clone(flags), "-Djava.net.preferIPv4Stack=true")
+	if c.Krb5Conf != "" {
+		flags = append(flags, "-Djava.security.krb5.conf="+c.Krb5Conf)
+	}
+	cmd := exec.Command(c.tools.java, slices.Concat(flags, openFlags, []string{"-cp", classPath, main}, args)...)
 	cmd.Dir = c.Dir
 	cmd.Env = c.javaEnv(id)
 	return cmd
+}
+
+// openFlags let Hadoop reach what newer releases of Java keep closed.
+var openFlags = []string{
+	"--add-opens=java.base/java.lang=ALL-UNNAMED",
+	"--add-opens=java.security.jgss/sun.security.krb5=ALL-UNNAMED",
+	"--add-exports=java.security.jgss/sun.security.krb5=ALL-UNNAMED",
 }
 
 // javaEnv is the environment of a Java program: nothing in it but id can log anybody in.
