@@ -33,6 +33,9 @@ const pausedMark = 1
 const reserveAhead = 1 << 16
 
 func (r *Registry) touch(table string, seq uint64) {
+	if r.volatile {
+		return
+	}
 	r.dirty[recordKey{table, seq}] = struct{}{}
 }
 

@@ -33,6 +33,7 @@ type Registry struct {
 	last     uint64 // the highest number given
 	reserved uint64 // up to which numbers are reserved in the store
 	dirty    map[recordKey]struct{}
+	volatile bool
 }
 
 // indexedApp is what the indexes hold of an application.
@@ -53,11 +54,18 @@ func NewRegistry() *Registry {
 	}
 }
 
+// Volatile says that nobody will store anything: changes are not noted from now
+// on, and [Registry.Dirty] stays false.
+func (r *Registry) Volatile() {
+	r.volatile = true
+	clear(r.dirty)
+}
+
 // NewID gives a number that was never given before in this store.
 func (r *Registry) NewID() uint64 {
 	if r.last == r.reserved {
 		r.reserved += reserveAhead
-		r.dirty[recordKey{table: seqTable}] = struct{}{}
+		r.touch(seqTable, 0)
 	}
 	r.last++
 	return r.last

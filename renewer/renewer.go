@@ -77,9 +77,6 @@ func (c Config) withDefaults() Config {
 	if c.CallTimeout <= 0 {
 		c.CallTimeout = 30 * time.Second
 	}
-	if c.Store == nil {
-		c.Store = appregistry.NewMemory()
-	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -133,10 +130,12 @@ func (r *Renewer) Run(ctx context.Context, f func(ctx context.Context) error) er
 	}
 	c := core.New(core.Config{
 		Policy: core.Policy(r.cfg.Policy), Policies: corePolicies(r.cfg.Policies),
-		Seed: randomSeed(), Instance: r.cfg.Instance,
+		Seed: randomSeed(), Instance: r.cfg.Instance, Volatile: r.cfg.Store == nil,
 	})
-	if err := r.cfg.Store.Load(ctx, c.Load); err != nil {
-		return fmt.Errorf("load the registry: %w", err)
+	if r.cfg.Store != nil {
+		if err := r.cfg.Store.Load(ctx, c.Load); err != nil {
+			return fmt.Errorf("load the registry: %w", err)
+		}
 	}
 	jobCtx, endJob := context.WithCancelCause(ctx)
 	defer endJob(nil)

@@ -151,6 +151,9 @@ func (c *Core) stop(err error, aboard []waiter) {
 // later marks a change that may be lost: it is written with the next commit, or
 // within lazyFor.
 func (c *Core) later(t *token) {
+	if c.cfg.Volatile {
+		return
+	}
 	c.lazy[t.rec.ID] = struct{}{}
 	if !c.commit.lazy.isSet() {
 		c.set(&c.commit.lazy, coreTimer, lazyFlush, c.now.Boot+lazyFor)

@@ -33,6 +33,9 @@ type Config struct {
 	// restored backup, lose their proofs: everything is proved again before
 	// anything is cancelled.
 	Instance string
+	// Volatile: there is no store. Nothing is committed, and what would wait for
+	// a commit goes on within its step.
+	Volatile bool
 }
 
 // Core is the engine. Make one with [New].
@@ -61,13 +64,17 @@ type Core struct {
 
 // New returns an empty core. It does nothing until its first event, [Start].
 func New(cfg Config) *Core {
-	return &Core{
+	c := &Core{
 		cfg: cfg, reg: appregistry.NewRegistry(), wheel: wheel.New(), random: rand.New(rand.NewPCG(cfg.Seed, 0)),
 		clocks:   clocks{measured: map[appregistry.Authority]time.Time{}},
 		rivals:   map[appregistry.AppKey]uint64{},
 		supplies: map[appregistry.Supply]*supply{}, numbered: map[uint64]*supply{},
 		jobs: map[Job]job{}, lazy: map[appregistry.TokenID]struct{}{},
 	}
+	if cfg.Volatile {
+		c.reg.Volatile()
+	}
+	return c
 }
 
 // Step tells the core what happened and returns what to do about it. The slice

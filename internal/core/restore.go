@@ -50,7 +50,9 @@ func (c *Core) start() {
 	if err != nil {
 		panic("core: " + err.Error()) // numbers and a string
 	}
-	c.commit.next = next
+	if !c.cfg.Volatile {
+		c.commit.next = next
+	}
 	if c.reg.CancelsPaused() {
 		c.emit(Notify{What: CancelsPaused, Op: "cancel"})
 	}
