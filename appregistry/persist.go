@@ -126,6 +126,29 @@ func (r *Registry) Load(key, value []byte) (bool, error) {
 	return true, nil
 }
 
+// Inspect says of which kind a stored record is, "" for one that is not the
+// registry's, and whether this release can read it. Nothing of it is kept.
+func Inspect(key, value []byte) (kind string, err error) {
+	k, ok := parseKey(key)
+	if !ok {
+		return "", nil
+	}
+	switch k.table {
+	case appTable:
+		_, err = decodeApp(k.seq, value)
+	case entryTable:
+		_, err = decodeEntry(k.seq, value)
+	case tokenTable:
+		_, err = decodeToken(k.seq, value)
+	default:
+		err = NewRegistry().load(k, value)
+	}
+	if err != nil {
+		return k.table, fmt.Errorf("%s record %d: %w", k.table, k.seq, err)
+	}
+	return k.table, nil
+}
+
 func (r *Registry) load(k recordKey, value []byte) error {
 	switch k.table {
 	case appTable:

@@ -46,7 +46,7 @@ const keyFileHead = `# Keys of a tokenwheel store: an id and 32 bytes in base64.
 
 // ReadKeys reads a key file. It must be a regular file of mode 0600 or 0400 that
 // belongs to this process's user, in a directory in which nobody else can replace
-// it; else the error wraps [ownedfile.ErrInsecure]. No error tells of a key more
+// it; else the error wraps [ErrInsecure]. No error tells of a key more
 // than its line.
 func ReadKeys(path string) (*Keys, error) {
 	content, err := ownedfile.Read(path, maxKeyLen)

@@ -12,7 +12,6 @@ import (
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
 	"github.com/tokenwheel/tokenwheel/appregistry/sealedstore"
-	"github.com/tokenwheel/tokenwheel/internal/ownedfile"
 )
 
 // TestKP21_RotationCutShort changes the key of a store, and seals one that was in
@@ -58,15 +57,27 @@ func TestKP21_RotationCutShort(t *testing.T) {
 			if d := cmp.Diff(want, all(t, mustOpen(t, inner, keys))); d != "" {
 				t.Errorf("in the end (-want +got):\n%s", d)
 			}
-			census, err := sealedstore.Census(t.Context(), inner)
-			if d := cmp.Diff(map[string]int{keys.IDs()[0]: len(want)}, census); err != nil || d != "" {
-				t.Errorf("sealed with (-want +got): %v\n%s", err, d)
+			if d := cmp.Diff(map[string]int{keys.IDs()[0]: len(want)}, byKey(t, inner)); d != "" {
+				t.Errorf("sealed with (-want +got):\n%s", d)
 			}
 		}
 		if commits < 9 {
 			t.Errorf("in clear %v: done after %d commits; was it cut at all?", inClear, commits)
 		}
 	}
+}
+
+// byKey counts the values of inner by the key they are sealed with, without the
+// store's own.
+func byKey(t *testing.T, inner appregistry.Store) map[string]int {
+	t.Helper()
+	count := map[string]int{}
+	for key, stored := range all(t, inner) {
+		if !sealedstore.IsMarker([]byte(key)) {
+			count[sealedstore.KeyOf([]byte(stored))]++
+		}
+	}
+	return count
 }
 
 // TestRotationWithoutRekey: with a new key in front everything opens, and what is
@@ -82,9 +93,8 @@ func TestRotationWithoutRekey(t *testing.T) {
 	if d := cmp.Diff(map[string]string{"a": "1", "b": "3"}, all(t, s)); d != "" {
 		t.Errorf("-want +got:\n%s", d)
 	}
-	census, err := sealedstore.Census(t.Context(), inner)
-	if d := cmp.Diff(map[string]int{first.IDs()[0]: 1, both.IDs()[0]: 1}, census); err != nil || d != "" || both.IDs()[0] == first.IDs()[0] {
-		t.Errorf("sealed with (-want +got): %v\n%s", err, d)
+	if d := cmp.Diff(map[string]int{first.IDs()[0]: 1, both.IDs()[0]: 1}, byKey(t, inner)); d != "" || both.IDs()[0] == first.IDs()[0] {
+		t.Errorf("sealed with (-want +got):\n%s", d)
 	}
 }
 
@@ -95,8 +105,8 @@ func TestKeyFile_Protection(t *testing.T) {
 		want      error
 	}{
 		"private": {0o700, 0o600, nil}, "read only": {0o755, 0o400, nil},
-		"group reads": {0o700, 0o640, ownedfile.ErrInsecure}, "others read": {0o700, 0o604, ownedfile.ErrInsecure},
-		"group writes the directory": {0o770, 0o600, ownedfile.ErrInsecure},
+		"group reads": {0o700, 0o640, sealedstore.ErrInsecure}, "others read": {0o700, 0o604, sealedstore.ErrInsecure},
+		"group writes the directory": {0o770, 0o600, sealedstore.ErrInsecure},
 	} {
 		path := filepath.Join(privateDir(t), "store.key")
 		newKeys(t, path)
@@ -135,11 +145,15 @@ func TestT25_KeyFileErrorsTellNoKey(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(string(content)), "\n")
 	good := lines[len(lines)-1]
 	id, secret, _ := strings.Cut(good, " ")
+	mistyped := "A"
+	if secret[0] == 'A' {
+		mistyped = "B"
+	}
 	for name, c := range map[string]struct{ content, want string }{
 		"empty":          {"", "no key"},
 		"comments only":  {"# a\n\n", "no key"},
 		"no id":          {secret + "\n", "line 1"},
-		"mistyped key":   {id + " A" + secret[1:] + "\n", "do not belong together"},
+		"mistyped key":   {id + " " + mistyped + secret[1:] + "\n", "do not belong together"},
 		"mistyped id":    {"00000000 " + secret + "\n", "do not belong together"},
 		"short key":      {id + " " + secret[:20] + "\n", "32 bytes"},
 		"no base64":      {id + " " + strings.Replace(secret, secret[:2], "!!", 1) + "\n", "32 bytes"},

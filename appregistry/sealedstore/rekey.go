@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -68,7 +67,7 @@ func Rekey(ctx context.Context, inner appregistry.Store, keys *Keys) (n int, err
 func (s *store) others(ctx context.Context, inClear bool) (keys [][]byte, err error) {
 	err = s.inner.Load(ctx, func(key, stored []byte) error {
 		id, ok := idIn(stored)
-		if bytes.Equal(key, markerKey) || ok && id == s.keys.list[0].id && !inClear {
+		if IsMarker(key) || ok && id == s.keys.list[0].id && !inClear {
 			return nil
 		}
 		keys = append(keys, bytes.Clone(key))
@@ -87,7 +86,7 @@ func (s *store) rekey(ctx context.Context, key []byte, inClear bool) (changed bo
 		if err != nil {
 			return false, err
 		}
-		value, err := s.keys.open(key, stored)
+		value, err := s.keys.Unseal(key, stored)
 		switch id, _ := idIn(stored); {
 		case err == nil && id == s.keys.list[0].id:
 			return false, nil
@@ -104,25 +103,4 @@ func (s *store) rekey(ctx context.Context, key []byte, inClear bool) (changed bo
 			return err == nil, err
 		}
 	}
-}
-
-// Census counts the records of inner by the id of the key they are sealed with;
-// "" is the id of those in clear. It needs no keys and opens nothing.
-func Census(ctx context.Context, inner appregistry.Store) (map[string]int, error) {
-	_, err := inner.Get(ctx, markerKey)
-	sealed := err == nil
-	if err != nil && !errors.Is(err, appregistry.ErrNoRecord) {
-		return nil, err
-	}
-	count := map[string]int{}
-	return count, inner.Load(ctx, func(key, stored []byte) error {
-		switch id, ok := idIn(stored); {
-		case bytes.Equal(key, markerKey):
-		case sealed && ok:
-			count[fmt.Sprintf("%x", id)]++
-		default:
-			count[""]++
-		}
-		return nil
-	})
 }

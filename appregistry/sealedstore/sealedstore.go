@@ -14,11 +14,14 @@ package sealedstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/internal/ownedfile"
 )
 
 var (
@@ -32,6 +35,8 @@ var (
 	// ErrForged: a value does not open under its key: somebody changed it, or put
 	// it in another one's place.
 	ErrForged = errors.New("sealed value does not open")
+	// ErrInsecure: somebody else could read or replace the key file.
+	ErrInsecure = ownedfile.ErrInsecure
 )
 
 // The record that says that a store is sealed. Its value is one of the states,
@@ -88,9 +93,9 @@ func stateOf(ctx context.Context, inner appregistry.Store, keys *Keys) (state []
 	case err != nil:
 		return nil, err
 	case keys == nil:
-		return nil, fmt.Errorf("%w with key %s, and no key file is given", ErrSealed, idText(stored))
+		return nil, fmt.Errorf("%w with key %s, and no key file is given", ErrSealed, cmp.Or(KeyOf(stored), "(unreadable)"))
 	}
-	return keys.open(markerKey, stored)
+	return keys.Unseal(markerKey, stored)
 }
 
 var errStop = errors.New("enough")
@@ -131,12 +136,12 @@ func (s *store) validate(b appregistry.Batch) error {
 		return err
 	}
 	for _, r := range b.Put {
-		if bytes.Equal(r.Key, markerKey) {
+		if IsMarker(r.Key) {
 			return fmt.Errorf("batch: key %q belongs to the store", markerKey)
 		}
 	}
 	for _, key := range b.Delete {
-		if bytes.Equal(key, markerKey) {
+		if IsMarker(key) {
 			return fmt.Errorf("batch: key %q belongs to the store", markerKey)
 		}
 	}
@@ -157,7 +162,7 @@ func (s *store) fenced(ctx context.Context, b appregistry.Batch) error {
 		if err != nil {
 			return err
 		}
-		value, err := s.keys.open(want.Key, stored)
+		value, err := s.keys.Unseal(want.Key, stored)
 		if err != nil {
 			return fmt.Errorf("commit to sealed store: %w", err)
 		}
@@ -173,23 +178,23 @@ func (s *store) fenced(ctx context.Context, b appregistry.Batch) error {
 
 // Get implements [appregistry.Store].
 func (s *store) Get(ctx context.Context, key []byte) ([]byte, error) {
-	if bytes.Equal(key, markerKey) {
+	if IsMarker(key) {
 		return nil, fmt.Errorf("get %q from sealed store: %w", key, appregistry.ErrNoRecord)
 	}
 	stored, err := s.inner.Get(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	return s.keys.open(key, stored)
+	return s.keys.Unseal(key, stored)
 }
 
 // Load implements [appregistry.Store].
 func (s *store) Load(ctx context.Context, each func(key, value []byte) error) error {
 	return s.inner.Load(ctx, func(key, stored []byte) error {
-		if bytes.Equal(key, markerKey) {
+		if IsMarker(key) {
 			return nil
 		}
-		value, err := s.keys.open(key, stored)
+		value, err := s.keys.Unseal(key, stored)
 		if err != nil {
 			return err
 		}
@@ -207,8 +212,9 @@ func (k *Keys) seal(recordKey, value []byte) []byte {
 	return with.aead.Seal(out, nil, value, bound(out, recordKey))
 }
 
-// open opens what seal made. The result is a new slice.
-func (k *Keys) open(recordKey, stored []byte) ([]byte, error) {
+// Unseal opens the value of a sealed store's record. It is for who reads a file that
+// no store opens any more; the result is a new slice.
+func (k *Keys) Unseal(recordKey, stored []byte) ([]byte, error) {
 	id, ok := idIn(stored)
 	if !ok {
 		return nil, fmt.Errorf("record %q: %w: it is not sealed", recordKey, ErrForged)
@@ -239,10 +245,16 @@ func idIn(stored []byte) (id [idSize]byte, ok bool) {
 	return [idSize]byte(stored[1:]), true
 }
 
-func idText(stored []byte) string {
+// KeyOf is the id of the key that a value of a sealed store is sealed with; "" for
+// one that is not sealed.
+func KeyOf(stored []byte) string {
 	id, ok := idIn(stored)
 	if !ok {
-		return "(unreadable)"
+		return ""
 	}
-	return fmt.Sprintf("%x", id)
+	return hex.EncodeToString(id[:])
 }
+
+// IsMarker reports whether key is that of the record which says that a store is
+// sealed. A store without it is not.
+func IsMarker(key []byte) bool { return bytes.Equal(key, markerKey) }

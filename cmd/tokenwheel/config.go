@@ -28,6 +28,7 @@ type config struct {
 	Kerberos   kerberosConfig            `yaml:"kerberos"`
 	Control    controlConfig             `yaml:"control"`
 	Store      string                    `yaml:"store"`
+	StoreKey   string                    `yaml:"store-key"`
 	Renewal    renewalConfig             `yaml:"renewal"`
 	Retry      retryConfig               `yaml:"retry"`
 	Staging    stagingConfig             `yaml:"staging"`

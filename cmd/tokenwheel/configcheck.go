@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tokenwheel/tokenwheel/appregistry/boltstore"
+	"github.com/tokenwheel/tokenwheel/appregistry/sealedstore"
 	"github.com/tokenwheel/tokenwheel/internal/hadoopconf"
 	"github.com/tokenwheel/tokenwheel/internal/krb"
 	"github.com/tokenwheel/tokenwheel/plugins"
@@ -203,6 +204,15 @@ func (l *loaded) checkStore() {
 	} else if path != "" {
 		l.guarded("store", filepath.Dir(path))
 	}
+	if l.StoreKey == "" {
+		return
+	}
+	if err == nil && path == "" {
+		l.report("store-key", "the store is in memory: there is nothing to seal")
+	}
+	if _, err := sealedstore.ReadKeys(l.StoreKey); err != nil {
+		l.report("store-key", "%v", err)
+	}
 }
 
 func (l *loaded) checkRenewal() {
@@ -294,9 +304,7 @@ func (l *loaded) connect(ctx context.Context, timeout time.Duration) {
 			l.report(key, "%v", err)
 		}
 	}
-	if path, _ := l.storePath(); path != "" {
-		l.tryStore(path)
-	}
+	try("store", l.tryStore)
 	for _, name := range slices.Sorted(maps.Keys(l.Providers)) {
 		try("providers."+name, func(ctx context.Context) error { return l.tryProvider(ctx, l.Providers[name]) })
 	}
@@ -323,14 +331,12 @@ type checker interface {
 }
 
 // tryStore opens the store. One that a running daemon has open is well.
-func (l *loaded) tryStore(path string) {
-	s, err := boltstore.Open(path, boltstore.Options{LockWait: 100 * time.Millisecond})
-	if err == nil {
-		err = s.Close()
+func (l *loaded) tryStore(ctx context.Context) error {
+	s, err := l.openStore(ctx, boltstore.Options{LockWait: 100 * time.Millisecond})
+	if errors.Is(err, boltstore.ErrLocked) {
+		return nil
 	}
-	if err != nil && !errors.Is(err, boltstore.ErrLocked) {
-		l.report("store", "%v", err)
-	}
+	return errors.Join(err, s.close())
 }
 
 func (l *loaded) tryStaging(ctx context.Context) error {

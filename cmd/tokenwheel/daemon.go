@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,16 +60,11 @@ func (c *config) run(ctx context.Context, log *slog.Logger) (err error) {
 		return err
 	}
 	defer listener.Close()
-	store, storeCloser, err := c.openStore()
-	if errors.Is(err, boltstore.ErrCorrupt) {
-		return advise(err, "restore the file from a copy, or move it away: the daemon then begins with no applications")
-	}
+	store, err := c.openStore(ctx, boltstore.Options{Logger: log})
 	if err != nil {
-		return advise(err, "see that no other daemon runs, and who owns the file and its directory")
+		return adviseStore(err)
 	}
-	if storeCloser != nil {
-		defer func() { err = errors.Join(err, storeCloser.Close()) }()
-	}
+	defer func() { err = errors.Join(err, store.close()) }()
 	providers, err := c.openProviders(ctx, log)
 	defer providers.close()
 	if err != nil {
@@ -80,7 +76,7 @@ func (c *config) run(ctx context.Context, log *slog.Logger) (err error) {
 		return err
 	}
 	cfg := renewer.Config{
-		Providers: providers.providers, Store: store, Policy: c.policy(), Logger: log,
+		Providers: providers.providers, Store: store.store, Policy: c.policy(), Logger: log,
 		PerAuthority: c.Renewal.PerService, PerTarget: c.Staging.PerTarget, CallsPerSecond: c.Renewal.CallsPerSecond,
 		CallTimeout: time.Duration(c.Renewal.CallTimeout), Instance: instanceName(),
 	}
@@ -96,7 +92,12 @@ func (c *config) run(ctx context.Context, log *slog.Logger) (err error) {
 		Self: uint32(os.Getuid()), PID: os.Getpid(), Operators: c.Access.Operators, ActsFor: c.Access.ActsFor, LocalFS: c.localFS, Logger: log,
 	})
 	log.Info("daemon started", "control", c.Control.Address, "store", c.Store, "pid", os.Getpid())
-	err = r.Run(ctx, func(ctx context.Context) error { return server.Serve(ctx, listener) })
+	var beside sync.WaitGroup
+	err = r.Run(ctx, func(ctx context.Context) error {
+		beside.Go(func() { store.sealAnew(ctx, log) })
+		return server.Serve(ctx, listener)
+	})
+	beside.Wait()
 	log.Info("daemon ended")
 	return err
 }

@@ -216,7 +216,7 @@ func TestDaemon_RefusesABadConfiguration(t *testing.T) {
 	s := newSite(t, hadooptest.Config{})
 	fails(t, exitLocal, []string{"renewal.jitter"}, "run", "--config", s.config(t, "renewal: {jiter: 1}\n"))
 	damaged := write(t, s.file("apps.db"), "no database")
-	fails(t, exitLocal, []string{damaged, "move it away"}, "run", "--config", s.config(t, ""))
+	fails(t, exitLocal, []string{damaged, "store check", "no backup"}, "run", "--config", s.config(t, ""))
 	plain := write(t, s.file("control.sock"), "no socket")
 	fails(t, exitLocal, []string{plain}, "run", "--config", s.config(t, ""))
 }

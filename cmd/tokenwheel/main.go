@@ -59,6 +59,7 @@ func newRoot() *cobra.Command {
 		newApp(),
 		newToken(),
 		newStatus(),
+		newStore(),
 		newConfig(),
 		newCreds(),
 		newFetch(),

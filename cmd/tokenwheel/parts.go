@@ -13,6 +13,7 @@ import (
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
 	"github.com/tokenwheel/tokenwheel/appregistry/boltstore"
+	"github.com/tokenwheel/tokenwheel/appregistry/sealedstore"
 	"github.com/tokenwheel/tokenwheel/fsstaging"
 	"github.com/tokenwheel/tokenwheel/plugins"
 	"github.com/tokenwheel/tokenwheel/plugins/hdfs"
@@ -180,15 +181,50 @@ func (c *config) openStaging(ctx context.Context) (out openedStaging, err error)
 	return out, nil
 }
 
-// openStore opens the store; nil keeps everything in memory.
-func (c *config) openStore() (appregistry.Store, io.Closer, error) {
+// openedStore is the store and what it stands on; the store is nil where
+// everything is kept in memory.
+type openedStore struct {
+	closers
+	store appregistry.Store
+	file  *boltstore.Store
+	keys  *sealedstore.Keys
+}
+
+// openStore opens the store. What was opened is closed after an error.
+func (c *config) openStore(ctx context.Context, o boltstore.Options) (out openedStore, err error) {
 	path, err := c.storePath()
 	if err != nil || path == "" {
-		return nil, nil, err
+		return out, err
 	}
-	s, err := boltstore.Open(path, boltstore.Options{})
-	if err != nil {
-		return nil, nil, fmt.Errorf("store %s: %w", path, err)
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("store %s: %w", path, err), out.close())
+			out = openedStore{}
+		}
+	}()
+	if out.keys, err = readKeys(c.StoreKey); err != nil {
+		return out, err
 	}
-	return s, s, nil
+	if out.file, err = boltstore.Open(path, o); err != nil {
+		return out, err
+	}
+	out.closers = closers{out.file}
+	out.store, err = sealedstore.Open(ctx, out.file, out.keys)
+	return out, err
+}
+
+// sealAnew seals, beside whatever else is done with the store, the values that
+// have another key than the first one. It returns at once where there is one key.
+func (s openedStore) sealAnew(ctx context.Context, log *slog.Logger) {
+	if s.keys == nil || len(s.keys.IDs()) < 2 {
+		return
+	}
+	n, err := sealedstore.Rekey(ctx, s.file, s.keys)
+	switch {
+	case ctx.Err() != nil: // the next start goes on
+	case err != nil:
+		log.Error("store not sealed with its new key", "values", n, "error", err)
+	case n > 0:
+		log.Info("store sealed with its new key", "values", n, "key", s.keys.IDs()[0])
+	}
 }
