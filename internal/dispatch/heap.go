@@ -27,7 +27,7 @@ func (h *heap[E]) remove(i int) {
 	var none E
 	s[last] = none
 	s = s[:last]
-	if last > 64 && last < cap(s)/4 {
+	if cap(s) > 16 && last < cap(s)/4 {
 		s = append(make([]E, 0, cap(s)/2), s...)
 	}
 	*h = s
