@@ -84,7 +84,7 @@ func TestB05_KeytabReplacedWhileLoggingIn(t *testing.T) {
 			if err := c.Login(context.Background()); err != nil {
 				t.Fatalf("atomic %v, replacement %d: %v", atomic, i, err)
 			}
-			if c.KeytabProblem() != nil {
+			if c.Trouble() != nil {
 				problems++
 			}
 		}
@@ -111,7 +111,7 @@ func TestB05_KeytabAheadOfOrBehindTheKDC(t *testing.T) {
 	if err := c.Login(context.Background()); err != nil {
 		t.Errorf("with a wrong keytab the earlier keys must serve: %v", err)
 	}
-	if err := c.KeytabProblem(); !errors.Is(err, krb.ErrWrongKey) {
+	if err := c.Trouble(); !errors.Is(err, krb.ErrWrongKey) {
 		t.Errorf("problem %v, want %v", err, krb.ErrWrongKey)
 	}
 	if err := r.AddPrincipal("app/host1"); err != nil { // new keys in the KDC
@@ -129,8 +129,8 @@ func TestB05_KeytabAheadOfOrBehindTheKDC(t *testing.T) {
 			t.Error("an older key was tried before the newest")
 		}
 	}
-	if err := c.Login(context.Background()); err != nil || c.KeytabProblem() != nil {
-		t.Errorf("after the keytab was put right: %v, problem %v", err, c.KeytabProblem())
+	if err := c.Login(context.Background()); err != nil || c.Trouble() != nil {
+		t.Errorf("after the keytab was put right: %v, problem %v", err, c.Trouble())
 	}
 }
 

@@ -103,6 +103,39 @@ func (c *Client) Login(ctx context.Context) error {
 	return nil
 }
 
+// Keep replaces the ticket-granting ticket where the time has come: for who talks
+// over connections that stand, and has no other use of it for days. It waits for a
+// KDC only shortly and, after a failure, not again for a while; [Client.Trouble]
+// tells what came of it.
+func (c *Client) Keep(ctx context.Context) {
+	c.mu.Lock()
+	s := c.slot(homeTGT)
+	due := s.ticket.at(c.time.now()) != fresh && c.clock.Now().Boot >= s.retryAt
+	c.mu.Unlock()
+	if !due {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, earlyDeadline)
+	defer cancel()
+	_, _ = c.tgt(ctx) // kept in the slot
+}
+
+// Trouble is what ails the identity while it still serves: a keytab that no login
+// can use any more, or a ticket in the last fifth of its life that no KDC has
+// replaced. Nil: nothing. The error stays the same until something changes.
+func (c *Client) Trouble() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.slot(homeTGT)
+	switch {
+	case c.keytabErr != nil:
+		return fmt.Errorf("keytab %s: the keys of an earlier login are used: %w", c.keytabPath, c.keytabErr)
+	case s.trouble != nil && s.ticket != nil:
+		return fmt.Errorf("the Kerberos ticket ends at %s and was not replaced: %w", s.ticket.end.UTC().Format(time.RFC3339), s.trouble)
+	}
+	return nil
+}
+
 // Initiate gets (or has) a ticket for spn, "service/host" or
 // "service/host@REALM", and starts a security context with it.
 func (c *Client) Initiate(ctx context.Context, spn string) (*Initiator, error) {
@@ -182,14 +215,6 @@ func (c *Client) TicketLife() (left, life time.Duration) {
 // ClockOffset is how far the KDC's clock was found to be ahead of the wall
 // clock; 0 before the first login.
 func (c *Client) ClockOffset() time.Duration { return c.time.offset() }
-
-// KeytabProblem says why the last login could not use the keytab file and went
-// on with the keys of an earlier one; nil when the file is well.
-func (c *Client) KeytabProblem() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.keytabErr
-}
 
 // String names the identity and no secret.
 func (c *Client) String() string { return fmt.Sprintf("kerberos client %s", c.Principal()) }

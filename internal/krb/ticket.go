@@ -25,21 +25,18 @@ const (
 	fresh
 )
 
-// at judges a ticket at a KDC date: the last quarter of its life, at most five
-// minutes for a service ticket, is for replacing it.
+// at judges a ticket at a KDC date: the last fifth of its life is for replacing
+// it, as in Hadoop's UserGroupInformation (TICKET_RENEW_WINDOW). A service ticket
+// ends with the ticket that it was got with, and needs as much time.
 func (t *ticket) at(now time.Time) state {
 	if t == nil {
 		return dead
 	}
 	life, left := t.end.Sub(t.start), t.end.Sub(now)
-	replace := life / 4
-	if !t.granting() {
-		replace = min(replace, 5*time.Minute)
-	}
 	switch {
 	case left <= min(life/20, time.Minute):
 		return dead
-	case left <= replace:
+	case left <= life/5:
 		return stale
 	}
 	return fresh

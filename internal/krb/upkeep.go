@@ -27,6 +27,7 @@ type slot struct {
 	flight  *flight
 	retry   time.Duration // pause after a failed early replacement
 	retryAt time.Duration // boot time
+	trouble error         // of the last replacement; nil: it worked
 }
 
 // flight is one fetch that several callers may wait for.
@@ -106,6 +107,7 @@ func (c *Client) fly(ctx context.Context, s *slot, have state, fetch func(contex
 	s.flight = nil
 	f.err, f.abandoned = err, err != nil && ctx.Err() != nil
 	close(f.done)
+	s.trouble = err
 	if err == nil {
 		s.ticket, s.retry, s.retryAt = t, 0, 0
 		return t, nil

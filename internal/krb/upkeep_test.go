@@ -25,9 +25,9 @@ func TestB06_TicketsAreReplacedAtUse(t *testing.T) {
 			as, tgs int // tickets given out so far
 		}{
 			{0, 1, 1},
-			{7 * time.Hour, 1, 1},                              // still fresh
-			{2 * time.Hour, 1, 1},                              // at 9 h: the service ticket is good to 5 min before its end
-			{56 * time.Minute, 2, 2},                           // 4 min before the end
+			{8*time.Hour - time.Minute, 1, 1},                  // still fresh
+			{2 * time.Minute, 2, 2},                            // four fifths are over
+			{7 * time.Hour, 2, 2},                              // their successors are fresh
 			{400 * time.Hour, 3, 3},                            // a machine that slept: both are long dead
 			{10*time.Hour - 30*time.Second, 4, 4},              // too near the end to use
 			{10*time.Hour - 4*time.Minute - time.Second, 5, 5}, /* and so on */
@@ -67,6 +67,58 @@ func TestB01_KDCDownUsesTheTicketAtHand(t *testing.T) {
 		}
 		r.SetHang(false)
 		establish(t, c, s, spn)
+	})
+}
+
+// Who uses connections that stand has no use of a ticket for days: it is kept all
+// the same, a KDC that hangs costs him little, and what ails it is told.
+//
+// Shows: B01, S5.
+func TestB01_TicketIsKeptForWhoHasNoUseOfIt(t *testing.T) {
+	bubble(t, func(t *testing.T, r *realm) {
+		c := r.client(t, func(o *krb.Options) { o.Clock = clock.Bubble(nil) })
+		keep := func() time.Duration {
+			start := time.Now()
+			c.Keep(t.Context())
+			return time.Since(start)
+		}
+		for range 100 { // of half an hour
+			keep()
+			if left, life := c.TicketLife(); left < life/5 {
+				t.Fatalf("%v left of %v", left, life)
+			}
+			time.Sleep(30 * time.Minute)
+		}
+		if n := r.Count("AS"); n < 6 || n > 8 {
+			t.Errorf("%d logins in 50 hours with tickets of ten, want one for each eight hours", n)
+		}
+		if err := c.Trouble(); err != nil {
+			t.Errorf("trouble of a healthy identity: %v", err)
+		}
+		time.Sleep(8 * time.Hour)
+		r.SetHang(true)
+		if d := keep(); d > 5*time.Second {
+			t.Errorf("it took %v with a KDC that hangs", d)
+		}
+		if d := keep(); d != 0 {
+			t.Errorf("it took %v right after a failure", d)
+		}
+		if err := c.Trouble(); !errors.Is(err, krb.ErrKDCUnreachable) {
+			t.Errorf("trouble: %v, want that no KDC answers", err)
+		}
+		var spent time.Duration
+		for range 60 * 24 { // minutes, beyond the ticket's end
+			spent += keep()
+			time.Sleep(time.Minute)
+		}
+		if spent > 30*time.Minute {
+			t.Errorf("a day without a KDC cost %v of waiting", spent)
+		}
+		r.SetHang(false)
+		time.Sleep(5 * time.Minute)
+		if keep(); c.Trouble() != nil {
+			t.Errorf("trouble after the KDC came back: %v", c.Trouble())
+		}
 	})
 }
 

@@ -33,7 +33,7 @@ type Config struct {
 	CCache    string
 	Host      string // what _HOST in Principal stands for; "": this machine's name
 
-	Dial  func(ctx context.Context, network, addr string) (net.Conn, error) // nil: a net.Dialer
+	Dial  func(ctx context.Context, network, addr string) (net.Conn, error) // nil: a net.Dialer that remembers addresses
 	Clock clock.Source                                                      // nil: the machine's
 }
 
@@ -65,6 +65,9 @@ func Open(cfg Config) (*Cluster, error) {
 	}
 	if !secure {
 		return nil, fmt.Errorf("%s: hadoop.security.authentication is not kerberos; delegation tokens need a secure cluster", cfg.ConfDir)
+	}
+	if cfg.Dial == nil {
+		cfg.Dial = newResolver().dial
 	}
 	c := &Cluster{cfg: cfg, conf: conf}
 	if c.services, err = conf.Namenodes(); err != nil {
@@ -178,6 +181,16 @@ func (c *Cluster) Login(ctx context.Context) error {
 		return errors.New("no Kerberos identity")
 	}
 	return c.krb.Login(ctx)
+}
+
+// Keep replaces our Kerberos ticket where the time has come, and tells what ails
+// the identity while it still serves; nil: nothing.
+func (c *Cluster) Keep(ctx context.Context) error {
+	if c.krb == nil {
+		return nil
+	}
+	c.krb.Keep(ctx)
+	return c.krb.Trouble()
 }
 
 // RPC is how to reach a NameNode by Kerberos, seen there as effectiveUser; "" is

@@ -54,8 +54,11 @@ type Provider struct {
 	services  []hadoopconf.Nameservice
 	conns     connections
 
-	mu    sync.Mutex // guards texts
-	texts map[string]string
+	log *slog.Logger
+
+	mu      sync.Mutex // guards what follows
+	texts   map[string]string
+	trouble string // what was last said of our identity
 }
 
 var (
@@ -72,11 +75,14 @@ func New(c Config) (*Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hdfs provider: %w", err)
 	}
-	if c.Logger != nil && cluster.Protection() < sasl.AuthInt {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cluster.Protection() < sasl.AuthInt {
 		c.Logger.Warn("hadoop.rpc.protection lets token passwords pass in clear and unchecked; integrity or privacy would not", "hadoop_conf", c.ConfDir)
 	}
 	p := &Provider{
-		cluster: cluster, renewer: c.Renewer, services: cluster.Services(),
+		cluster: cluster, renewer: c.Renewer, services: cluster.Services(), log: c.Logger,
 		addresses: map[string]*hrpc.Addresses{}, texts: map[string]string{},
 		conns: connections{cfg: cluster.RPC(""), open: map[string]*hrpc.Conn{}},
 	}
@@ -166,6 +172,7 @@ func (p *Provider) wanted(services []string) ([]string, error) {
 }
 
 func (p *Provider) obtainOne(ctx context.Context, name, user, renewer string) (plugins.Grant, error) {
+	p.keepIdentity(ctx)
 	service, err := p.serviceText(ctx, name)
 	if err != nil {
 		return plugins.Grant{}, err
@@ -222,9 +229,30 @@ func (p *Provider) call(ctx context.Context, t plugins.Token, method string, req
 	if err != nil {
 		return err
 	}
+	p.keepIdentity(ctx)
 	return serviceError(p.addresses[name].Again(ctx, func(ctx context.Context, addr string) error {
 		return p.conns.call(ctx, addr, method, req, answer)
 	}))
+}
+
+// keepIdentity sees to our Kerberos ticket, which the connections that stand need
+// for as long as they stand and no longer, and says once what ails it.
+func (p *Provider) keepIdentity(ctx context.Context) {
+	trouble := ""
+	if err := p.cluster.Keep(ctx); err != nil {
+		trouble = err.Error()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if trouble == p.trouble {
+		return
+	}
+	p.trouble = trouble
+	if trouble == "" {
+		p.log.Info("our Kerberos identity is well again", "principal", p.cluster.Principal())
+		return
+	}
+	p.log.Warn("our Kerberos identity will not serve much longer", "principal", p.cluster.Principal(), "error", trouble)
 }
 
 func tokenProto(t plugins.Token) *pb.TokenProto {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -160,6 +161,57 @@ func TestCH18_OldTokenDoesNotStandInTheWay(t *testing.T) {
 		}
 		seen[string(grants[0].Token.Identifier)] = true
 		cluster.NameNode.Secrets.Forget(grants[0].Token.Identifier)
+	}
+}
+
+// A keytab that was half written: the keys of the login before go on serving, and
+// the log says so while there is time, once.
+//
+// Shows: B05.
+func TestB05_BrokenKeytabIsToldWhileRenewalsGoOn(t *testing.T) {
+	cluster := start(t, hadooptest.Config{TicketLifetime: 2 * time.Second})
+	keytab, err := cluster.Keytab(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(keytab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	p, err := hdfs.New(hdfs.Config{
+		ConfDir: cluster.ConfDir, Krb5Conf: cluster.Krb5Conf, Principal: self + "@" + cluster.Realm, Keytab: keytab,
+		Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	grants, err := p.Obtain(t.Context(), plugins.ObtainRequest{User: "alice"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// renewUntil renews until the log has the words; tickets live for two seconds.
+	renewUntil := func(words string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		for !strings.Contains(log.String(), words) {
+			if _, err := p.Renew(ctx, grants[0].Token); err != nil {
+				t.Fatalf("renew, waiting for %q: %v\n%s", words, err, &log)
+			}
+		}
+	}
+	if err := os.WriteFile(keytab, good[:len(good)/2], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	renewUntil("the keys of an earlier login are used")
+	if err := os.WriteFile(keytab, good, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	renewUntil("is well again")
+	if n := strings.Count(log.String(), "will not serve much longer"); n != 1 {
+		t.Errorf("told %d times, want once:\n%s", n, &log)
 	}
 }
 
