@@ -66,9 +66,17 @@ type App struct {
 	// StageTo is where its credentials files go; empty: nowhere.
 	StageTo []Target
 
+	// Group is a name of the owner's for applications that belong together, such
+	// as a launcher and the jobs it starts: what one of them holds or held is
+	// cancelled only when the last of them has left. "": it stands alone.
+	Group string
+
 	AtEnd  AtEnd
 	Verify Verify
 	Share  Share
+	// Tolerate admits the application although some of the tokens it brought are
+	// refused, or cannot be obtained: the good ones are kept, the bad ones shown.
+	Tolerate bool
 	// Overlay holds settings of this application only, from the allow-list of
 	// [OverlayKeys]. Never an address, a principal or a path.
 	Overlay map[string]string

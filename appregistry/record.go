@@ -69,6 +69,9 @@ type Holding struct {
 	// Lent: the application runs as somebody else than the token's owner. It
 	// keeps the token it brought to its end and never gets a successor.
 	Lent bool `json:"lent,omitempty"`
+	// Carried: it holds the token for its group and is not given it. Such a
+	// holding is lent and has no alias.
+	Carried bool `json:"-"`
 }
 
 // Supply says where tokens and their successors come from. Records that name the
@@ -174,7 +177,7 @@ func ContentDigest(a App) []byte {
 // and digest. Records of the first version have another kind of digest.
 func (r *AppRecord) SameContent(a App, digest []byte) bool {
 	if len(r.Content) == sha256.Size {
-		return bytes.Equal(r.Content, contentDigestV1(a))
+		return a.Group == "" && !a.Tolerate && bytes.Equal(r.Content, contentDigestV1(a))
 	}
 	return bytes.Equal(r.Content, digest)
 }

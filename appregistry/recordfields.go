@@ -119,6 +119,8 @@ func (r *AppRecord) encode(w *fieldWriter) {
 	w.date(22, r.Published.NextUpdate)
 	w.refs(23, r.Seq, r.Offered)
 	w.date(24, r.LeaveAt)
+	w.word(26, a.Group)
+	w.flag(27, a.Tolerate)
 	w.b = append(w.b, r.unknown.fields...)
 }
 
@@ -129,6 +131,7 @@ func (h *Holding) encode(w *fieldWriter, own uint64) {
 	w.ref(4, own, uint64(h.Entry))
 	w.ref(5, own, uint64(h.Token))
 	w.flag(6, h.Lent)
+	w.flag(7, h.Carried)
 }
 
 func (r *AppRecord) decode(f *fieldReader) {
@@ -189,6 +192,10 @@ func (r *AppRecord) decode(f *fieldReader) {
 			r.Offered = f.refs(r.Seq)
 		case 24:
 			r.LeaveAt = f.date()
+		case 26:
+			a.Group = f.word()
+		case 27:
+			a.Tolerate = f.number() != 0
 		default:
 			r.unknown.keep(f)
 		}
@@ -224,6 +231,8 @@ func decodeHolding(f *fieldReader, own uint64) (h Holding) {
 			h.Token = TokenID(in.ref(own))
 		case 6:
 			h.Lent = in.number() != 0
+		case 7:
+			h.Carried = in.number() != 0
 		}
 	})
 	return h

@@ -31,8 +31,20 @@ var fixtures = []struct {
 	file string
 	undo func(*appregistry.Registry)
 }{
-	{"v1.db", func(*appregistry.Registry) {}}, // JSON
-	{"v2.db", func(*appregistry.Registry) {}}, // fields by number
+	{"v1.db", withoutGroups},                  // JSON
+	{"v2.db", withoutGroups},                  // fields by number
+	{"v3.db", func(*appregistry.Registry) {}}, // groups
+}
+
+// withoutGroups takes out what came with groups of applications.
+func withoutGroups(r *appregistry.Registry) {
+	for _, seq := range r.AppSeqs() {
+		a := r.App(seq)
+		a.App.Group, a.App.Tolerate = "", false
+		for i := range a.Holdings {
+			a.Holdings[i].Carried = false
+		}
+	}
 }
 
 const fixtureDir = "../testdata/store"
@@ -66,10 +78,11 @@ func full() *appregistry.Registry {
 			Credentials: plugins.Credentials{Secrets: map[string]plugins.Secret{"job.secret": plugins.Secret("secret of nobody")}},
 			StageTo:     []appregistry.Target{{FS: "scratch", Dir: "/user/alice/.stage", Prefix: "credentials-x"}},
 			AtEnd:       appregistry.KeepAll, Verify: appregistry.VerifyDescribe, Share: appregistry.ShareUser,
+			Group: "nightly", Tolerate: true,
 			Overlay: map[string]string{"renewal.ratio": "0.5"},
 		},
 		Content: []byte{9, 8, 7}, UUID: "0b5c1e9e-0000-4000-8000-000000000001", Plan: []appregistry.Authority{ns1},
-		Holdings: []appregistry.Holding{{Alias: "nn", Kind: tok.Kind, Service: "nn1:8020", Entry: entry, Token: token, Lent: true}},
+		Holdings: []appregistry.Holding{{Alias: "nn", Kind: tok.Kind, Service: "nn1:8020", Entry: entry, Token: token, Lent: true, Carried: true}},
 		Replaces: first, Generation: 12, EpochFloor: 2, Ready: true,
 		Published: appregistry.Published{Generation: 12, Digest: []byte{6, 5}, Tokens: []appregistry.TokenID{token}, NextUpdate: when.Add(time.Hour)},
 		Offered:   []appregistry.TokenID{token}, LeaveAt: when.Add(2 * time.Hour),

@@ -80,6 +80,8 @@ func checkApp(app appregistry.App, c Config) error {
 	switch {
 	case !userPattern.MatchString(app.User):
 		return refuse("user %q: want a short name of letters, digits, '.', '_', '-', without realm or host", app.User)
+	case app.Group != "" && appregistry.AppID(app.Group).Validate() != nil:
+		return refuse("group %q: want 1 to 128 of a-z, 0-9, '.', '_', '-', the first a letter or digit", app.Group)
 	case len(app.Obtain) == 0 && app.Credentials.Empty():
 		return refuse("it brings no token and asks for none")
 	case len(app.Obtain) > maxObtain:

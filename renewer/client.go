@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
 	"github.com/tokenwheel/tokenwheel/internal/core"
@@ -99,6 +100,23 @@ func (c Client) Unregister(ctx context.Context, key appregistry.AppKey) error {
 	return c.request(ctx, "unregister "+key.String(), func(n core.Request) core.Event {
 		return core.Unregister{Request: n, Caller: core.Caller(c.caller), App: key}
 	})
+}
+
+// KeepAlive puts off an application's leaving: the time of the overlay key lease
+// begins anew, and, where it was unregistered, that of linger. It returns until
+// when the application stays, by this machine's clock; zero: until it is
+// unregistered.
+func (c Client) KeepAlive(ctx context.Context, key appregistry.AppKey) (until time.Time, err error) {
+	w, err := c.send(func(n core.Request) core.Event {
+		return core.KeepAlive{Request: n, Caller: core.Caller(c.caller), App: key}
+	}, "keep alive "+key.String())
+	if err == nil {
+		err = w.wait(ctx, core.Done)
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	return w.until, nil
 }
 
 // RenewToken renews a token now, whatever its plan, and returns the service's

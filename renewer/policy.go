@@ -60,6 +60,7 @@ func corePolicies(named map[string]Policy) map[string]core.Policy {
 type AppStatus struct {
 	Key        appregistry.AppKey
 	User       string
+	Group      string // of applications that belong together; "": none
 	UUID       string // names its credentials files
 	Generation uint32
 	Ready      bool
@@ -67,4 +68,5 @@ type AppStatus struct {
 	Missing    map[string]string              // by authority: why a token asked for is not there
 	NextStage  time.Time                      // by our wall clock; zero: not planned
 	Trouble    string                         // why the last staging failed; "" once one works
+	LeavesAt   time.Time                      // after its linger time or at the end of its lease; zero: it stays
 }

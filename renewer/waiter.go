@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
 	"github.com/tokenwheel/tokenwheel/internal/core"
@@ -16,6 +17,7 @@ type waiter struct {
 	what         string        // "register owner/id"
 	acknowledged chan struct{} // closed at that moment
 	done         chan error    // the last word; room for it, so that the loop never waits
+	until        time.Time     // written before done
 }
 
 func newWaiter(n core.Request, what string) *waiter {
@@ -27,6 +29,7 @@ func (w *waiter) hear(a core.Reply) {
 		close(w.acknowledged)
 		return
 	}
+	w.until = a.Until
 	w.end(a.Err)
 }
 

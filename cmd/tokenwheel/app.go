@@ -20,7 +20,7 @@ import (
 
 func newApp() *cobra.Command {
 	c := &cobra.Command{Use: "app", Short: "Register applications with the daemon, and see to them"}
-	c.AddCommand(newAppRegister(), newAppList(), newAppDescribe(), newAppUnregister())
+	c.AddCommand(newAppRegister(), newAppList(), newAppDescribe(), newAppKeepAlive(), newAppUnregister())
 	return c
 }
 
@@ -52,6 +52,8 @@ says why. A --wait that times out lets nothing go.`,
 	f.StringVar(&r.AtEnd, "at-end", "cancel-obtained", "what becomes of its tokens: cancel-obtained, cancel or keep")
 	f.StringVar(&r.Verify, "verify", "renew", "how tokens it brings are checked: renew, describe or none")
 	f.StringVar(&r.Share, "share", "none", "share obtained tokens with the user's other applications: none or user")
+	f.StringVar(&r.Group, "group", "", "name for applications that belong together: tokens of one are cancelled when the last has left")
+	f.BoolVar(&r.Tolerate, "tolerate", false, "register it although some of the tokens it brings are bad")
 	f.StringToStringVar(&r.Overlay, "set", nil, "settings of this application: KEY=VALUE")
 	f.BoolVar(&r.Wait, "wait", false, "return when the first credentials are staged")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -160,6 +162,8 @@ func describeApp(t *table, a control.App) {
 	for _, row := range [][2]string{
 		{"App", appName(a)},
 		{"User", a.User},
+		{"Group", a.Group},
+		{"Leaves", date(a.LeavesAt)},
 		{"Files", "credentials-" + a.UUID + "-…"},
 		{"Generation", strconv.FormatUint(uint64(a.Generation), 10)},
 		{"Staged", strconv.FormatBool(a.Ready)},
@@ -188,6 +192,31 @@ func newAppUnregister() *cobra.Command {
 				return fmt.Errorf("unregister %s: %w", args[0], err)
 			}
 			return say(c.OutOrStdout(), "unregistered %s", args[0])
+		})
+	}
+	return c
+}
+
+func newAppKeepAlive() *cobra.Command {
+	c := &cobra.Command{
+		Use: "keepalive NAME", Short: "Put off an application's leaving", Args: cobra.ExactArgs(1),
+		Long: `Put off an application's leaving: the time of its setting "lease" begins anew and,
+where it was unregistered, that of "linger".`,
+	}
+	d, owner, output := addressFlags(c), ownerFlag(c), outputFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		return d.ask(c.Context(), func(ctx context.Context, daemon *control.Client) error {
+			a, err := daemon.KeepAlive(ctx, *owner, args[0])
+			if err != nil {
+				return fmt.Errorf("keep alive %s: %w", args[0], err)
+			}
+			return output.write(c.OutOrStdout(), a, func(t *table) {
+				if a.LeavesAt.IsZero() {
+					t.line("%s stays until it is unregistered", args[0])
+				} else {
+					t.line("%s stays until %s", args[0], date(a.LeavesAt))
+				}
+			})
 		})
 	}
 	return c

@@ -31,14 +31,15 @@ var (
 )
 
 var matrix = map[string]row{
-	"GET /v1/status":             {path: "/v1/status?within=24h", list: true, done: withOwner},
-	"GET /v1/apps":               {path: "/v1/apps", list: true, done: withOwner},
-	"GET /v1/tokens":             {path: "/v1/tokens", list: true, done: withOwner},
-	"POST /v1/apps":              {path: "/v1/apps", body: `{"id":"a2","user":"alice","obtain":["test"],"wait":true}`, done: withActsFor, denied: http.StatusForbidden},
-	"GET /v1/apps/{id}":          {path: "/v1/apps/a1?owner=alice", absent: "/v1/apps/zz?owner=alice", done: withOwner, denied: http.StatusNotFound},
-	"DELETE /v1/apps/{id}":       {path: "/v1/apps/a1?owner=alice", absent: "/v1/apps/zz?owner=alice", done: withOwner, denied: http.StatusNotFound},
-	"GET /v1/tokens/{id}":        {path: "/v1/tokens/TOKEN", absent: "/v1/tokens/9999", done: withOwner, denied: http.StatusNotFound},
-	"POST /v1/tokens/{id}/renew": {path: "/v1/tokens/TOKEN/renew", absent: "/v1/tokens/9999/renew", done: withOwner, denied: http.StatusNotFound},
+	"GET /v1/status":               {path: "/v1/status?within=24h", list: true, done: withOwner},
+	"GET /v1/apps":                 {path: "/v1/apps", list: true, done: withOwner},
+	"GET /v1/tokens":               {path: "/v1/tokens", list: true, done: withOwner},
+	"POST /v1/apps":                {path: "/v1/apps", body: `{"id":"a2","user":"alice","obtain":["test"],"wait":true}`, done: withActsFor, denied: http.StatusForbidden},
+	"GET /v1/apps/{id}":            {path: "/v1/apps/a1?owner=alice", absent: "/v1/apps/zz?owner=alice", done: withOwner, denied: http.StatusNotFound},
+	"DELETE /v1/apps/{id}":         {path: "/v1/apps/a1?owner=alice", absent: "/v1/apps/zz?owner=alice", done: withOwner, denied: http.StatusNotFound},
+	"POST /v1/apps/{id}/keepalive": {path: "/v1/apps/a1/keepalive?owner=alice", absent: "/v1/apps/zz/keepalive?owner=alice", done: withOwner, denied: http.StatusNotFound},
+	"GET /v1/tokens/{id}":          {path: "/v1/tokens/TOKEN", absent: "/v1/tokens/9999", done: withOwner, denied: http.StatusNotFound},
+	"POST /v1/tokens/{id}/renew":   {path: "/v1/tokens/TOKEN/renew", absent: "/v1/tokens/9999/renew", done: withOwner, denied: http.StatusNotFound},
 	"POST /v1/tokens/{id}/cancel": {
 		path: "/v1/tokens/TOKEN/cancel", absent: "/v1/tokens/9999/cancel", body: `{"force":true}`, done: operators, denied: http.StatusNotFound,
 	},

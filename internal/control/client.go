@@ -68,6 +68,12 @@ func (c *Client) Unregister(ctx context.Context, owner, id string) error {
 	return c.do(ctx, http.MethodDelete, "/v1/apps/"+url.PathEscape(id), ownedBy(owner), nil, &struct{}{})
 }
 
+// KeepAlive puts off an application's leaving and returns it; an empty owner is
+// the caller.
+func (c *Client) KeepAlive(ctx context.Context, owner, id string) (a App, err error) {
+	return a, c.do(ctx, http.MethodPost, "/v1/apps/"+url.PathEscape(id)+"/keepalive", ownedBy(owner), nil, &a)
+}
+
 func ownedBy(owner string) url.Values {
 	if owner == "" {
 		return nil

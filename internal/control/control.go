@@ -25,6 +25,7 @@ type Engine interface {
 	Register(ctx context.Context, app appregistry.App) error
 	Admit(ctx context.Context, app appregistry.App) error
 	Unregister(ctx context.Context, key appregistry.AppKey) error
+	KeepAlive(ctx context.Context, key appregistry.AppKey) (until time.Time, err error)
 	RenewToken(ctx context.Context, id appregistry.TokenID) error
 	CancelToken(ctx context.Context, id appregistry.TokenID, force bool) error
 	ResumeCancels(ctx context.Context) error
@@ -46,10 +47,13 @@ type Registration struct {
 	Credentials []byte   `json:"credentials,omitempty"`
 	StageTo     []Target `json:"stageTo,omitempty"`
 
-	AtEnd   string            `json:"atEnd,omitempty"`  // cancel-obtained (also ""), cancel or keep
-	Verify  string            `json:"verify,omitempty"` // renew (also ""), describe or none
-	Share   string            `json:"share,omitempty"`  // none (also "") or user
-	Overlay map[string]string `json:"overlay,omitempty"`
+	AtEnd  string `json:"atEnd,omitempty"`  // cancel-obtained (also ""), cancel or keep
+	Verify string `json:"verify,omitempty"` // renew (also ""), describe or none
+	Share  string `json:"share,omitempty"`  // none (also "") or user
+	Group  string `json:"group,omitempty"`  // of applications that belong together
+	// Tolerate admits it although tokens it brought are bad; they are shown.
+	Tolerate bool              `json:"tolerate,omitempty"`
+	Overlay  map[string]string `json:"overlay,omitempty"`
 
 	// Wait asks to be answered when the first credentials are staged, not as soon
 	// as the registration is durable.
@@ -89,7 +93,7 @@ func parseWord[T ~uint8](what, text string, words []string) (T, error) {
 
 // app translates the request. Whether it makes sense is the renewer's to say.
 func (r Registration) app() (a appregistry.App, err error) {
-	a = appregistry.App{ID: appregistry.AppID(r.ID), Owner: r.Owner, User: r.User, Obtain: r.Obtain, Overlay: r.Overlay}
+	a = appregistry.App{ID: appregistry.AppID(r.ID), Owner: r.Owner, User: r.User, Obtain: r.Obtain, Overlay: r.Overlay, Group: r.Group, Tolerate: r.Tolerate}
 	for _, t := range r.StageTo {
 		a.StageTo = append(a.StageTo, appregistry.Target(t))
 	}
@@ -115,7 +119,9 @@ type App struct {
 	Owner      string            `json:"owner"`
 	ID         string            `json:"id"`
 	User       string            `json:"user"`
-	UUID       string            `json:"uuid"` // names its credentials files
+	Group      string            `json:"group,omitempty"`
+	LeavesAt   time.Time         `json:"leavesAt,omitzero"` // after its linger time or at the end of its lease
+	UUID       string            `json:"uuid"`              // names its credentials files
 	Generation uint32            `json:"generation"`
 	Ready      bool              `json:"ready"`
 	NextStage  time.Time         `json:"nextStage,omitzero"`

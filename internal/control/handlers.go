@@ -21,6 +21,7 @@ var routes = []route{
 	{"POST /v1/apps", (*Server).register},
 	{"GET /v1/apps/{id}", (*Server).describeApp},
 	{"DELETE /v1/apps/{id}", (*Server).unregister},
+	{"POST /v1/apps/{id}/keepalive", (*Server).keepAlive},
 	{"GET /v1/tokens", (*Server).listTokens},
 	{"GET /v1/tokens/{id}", (*Server).describeToken},
 	{"POST /v1/tokens/{id}/renew", (*Server).renewToken},
@@ -110,7 +111,7 @@ func (s *Server) listApps(q request) (any, error) {
 
 func appView(a renewer.AppStatus) App {
 	v := App{
-		Owner: a.Key.Owner, ID: string(a.Key.ID), User: a.User, UUID: a.UUID, Generation: a.Generation, Ready: a.Ready,
+		Owner: a.Key.Owner, ID: string(a.Key.ID), User: a.User, Group: a.Group, LeavesAt: a.LeavesAt, UUID: a.UUID, Generation: a.Generation, Ready: a.Ready,
 		NextStage: a.NextStage, Missing: a.Missing, Trouble: a.Trouble, Aliases: map[string]uint64{},
 	}
 	for alias, entry := range a.Entries {
@@ -163,6 +164,20 @@ func (s *Server) unregister(q request) (any, error) {
 		err = notFound("app", strconv.Quote(key.String()))
 	}
 	return struct{}{}, err
+}
+
+// keepAlive answers with the application, which says until when it stays.
+func (s *Server) keepAlive(q request) (any, error) {
+	key := q.key()
+	_, err := q.engine.KeepAlive(q.Context(), key)
+	if errors.Is(err, appregistry.ErrNotFound) {
+		err = notFound("app", strconv.Quote(key.String()))
+	}
+	if err != nil {
+		return nil, err
+	}
+	a, _, err := q.find(key)
+	return a, err
 }
 
 // tokens are those that the caller may see: entry by entry, then those that

@@ -66,8 +66,8 @@ func TestP9_RequestsAreBoundedAndNamed(t *testing.T) {
 func TestClient_WholeLifeOfAnApplication(t *testing.T) {
 	w := newWorld(t, aliceUID)
 	c := w.client()
-	a, err := c.Register(t.Context(), control.Registration{ID: "a2", User: "alice", Credentials: fileWith(t, tokenOf("alice", 1)), Wait: true})
-	if err != nil || !a.Ready || a.Owner != "alice" {
+	a, err := c.Register(t.Context(), control.Registration{ID: "a2", User: "alice", Credentials: fileWith(t, tokenOf("alice", 1)), Wait: true, Group: "g", Overlay: map[string]string{"lease": "2h"}})
+	if err != nil || !a.Ready || a.Owner != "alice" || a.Group != "g" {
 		t.Fatalf("registered %+v, %v", a, err)
 	}
 	if list, err := c.Apps(t.Context()); err != nil || len(list) != 2 {
@@ -96,10 +96,19 @@ func TestClient_WholeLifeOfAnApplication(t *testing.T) {
 	if _, err := c.CancelToken(t.Context(), fmt.Sprint(tok.ID), false); codeOf(err) != "token-held" {
 		t.Errorf("cancel of a held token: %v", err)
 	}
+	if a, err = c.KeepAlive(t.Context(), "", "a2"); err != nil || time.Until(a.LeavesAt).Round(time.Hour) != 2*time.Hour {
+		t.Errorf("kept alive until %v, %v; want for two hours", a.LeavesAt, err)
+	}
+	if _, err := c.KeepAlive(t.Context(), "", "nobody"); codeOf(err) != "not-found" {
+		t.Errorf("kept alive what is not there: %v", err)
+	}
 	if err := c.Unregister(t.Context(), "", "a2"); err != nil {
 		t.Error(err)
 	}
-	if err := c.Unregister(t.Context(), "", "a2"); codeOf(err) != "not-found" {
+	if a, err = c.App(t.Context(), "", "a2"); err != nil || time.Until(a.LeavesAt) > time.Minute {
+		t.Errorf("the last of its group leaves at %v, %v; want within its minute", a.LeavesAt, err)
+	}
+	if err := c.Unregister(t.Context(), "", "a3"); codeOf(err) != "not-found" {
 		t.Errorf("a second time: %v", err)
 	}
 }

@@ -86,6 +86,9 @@ type Reply struct {
 	Err     error
 	// Generation is the application's, where a registration is done.
 	Generation uint32
+	// Until answers [KeepAlive]: when the application leaves unless it is kept
+	// alive again, by our wall clock; zero: it stays.
+	Until time.Time
 }
 
 // What a [Notify] is about.

@@ -72,6 +72,7 @@ func obtainedLast(a, b appregistry.Holding) int {
 func (c *Core) addApp(rec *appregistry.AppRecord) *app {
 	a := &app{rec: rec, stageAt: never, leaveAt: never, missing: map[appregistry.Authority]string{}}
 	rec.Attach(a)
+	c.joinGroup(rec)
 	if rec.Replaces != 0 {
 		c.rivals[rec.App.Key()] = rec.Seq
 	}
@@ -225,15 +226,13 @@ func (c *Core) unregister(ev Unregister) {
 
 // depart lets an application go, after its linger time.
 func (c *Core) depart(a *app) {
-	linger := a.rec.App.Duration("linger")
-	if linger <= 0 {
+	switch linger := c.lingerOf(a.rec); {
+	case !a.rec.LeaveAt.IsZero(): // it is leaving already
+	case linger <= 0:
 		c.leave(a, errLeft)
-		return
+	default:
+		c.linger(a, linger)
 	}
-	a.rec.LeaveAt = c.now.Wall.Add(linger)
-	c.reg.PutApp(a.rec)
-	a.leaveAt = c.now.Boot + linger
-	c.scheduleApp(a)
 }
 
 // stay takes back an unregistration that lingers, and begins the lease anew.
@@ -254,6 +253,10 @@ func (c *Core) stay(a *app) {
 func (c *Core) leave(a *app, why error) {
 	rec := a.rec
 	a.gone = why
+	if a.durable && (errors.Is(why, errLeft) || errors.Is(why, errSuperseded)) {
+		c.bequeath(rec)
+	}
+	c.leaveGroup(rec)
 	c.set(&a.timer, appTimer, rec.Seq, never)
 	if c.rivals[rec.App.Key()] == rec.Seq {
 		delete(c.rivals, rec.App.Key())

@@ -23,6 +23,9 @@ func (c *Core) release(t *token) {
 		return // it is about to take its place
 	}
 	if len(c.reg.Holders(t.rec.Entry)) > 0 {
+		if c.carryRetired(t) {
+			return
+		}
 		from := max(c.now.Boot, c.now.Boot+t.rec.ReadUntil.Sub(c.now.Wall))
 		t.releaseAt = from + c.policyOf(t).GraceAfter(t.endAt-from)
 		c.schedule(t)

@@ -32,7 +32,16 @@ func (c *Core) renewNow(_ TokenCommand, t *token) error {
 	if !t.rec.Ours || ended(t.rec.State) || leaving(t.rec.State) {
 		return plugins.Refused(CodeNotAllowed, fmt.Errorf("%s: it is %s", t.rec.Token, t.rec.State))
 	}
-	if t.job == 0 {
+	switch {
+	case t.job != 0:
+	case t.rec.State == appregistry.New: // its registration is not durable yet
+		c.afterCommit(func() {
+			if c.token(t.rec.ID) == t && t.job == 0 && !ended(t.rec.State) && !leaving(t.rec.State) {
+				c.renew(t)
+				c.schedule(t)
+			}
+		})
+	default:
 		c.renew(t)
 	}
 	return nil

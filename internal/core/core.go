@@ -48,6 +48,7 @@ type Core struct {
 	now    clock.Instant
 	out    []Action
 
+	groups     map[groupKey][]uint64         // members in order of registration
 	rivals     map[appregistry.AppKey]uint64 // registrations that wait to replace one
 	supplies   map[appregistry.Supply]*supply
 	numbered   map[uint64]*supply // the supplies by their number, for timers
@@ -67,6 +68,7 @@ func New(cfg Config) *Core {
 	c := &Core{
 		cfg: cfg, reg: appregistry.NewRegistry(), wheel: wheel.New(), random: rand.New(rand.NewPCG(cfg.Seed, 0)),
 		clocks:   clocks{measured: map[appregistry.Authority]time.Time{}},
+		groups:   map[groupKey][]uint64{},
 		rivals:   map[appregistry.AppKey]uint64{},
 		supplies: map[appregistry.Supply]*supply{}, numbered: map[uint64]*supply{},
 		jobs: map[Job]job{}, lazy: map[appregistry.TokenID]struct{}{},
@@ -99,6 +101,8 @@ func (c *Core) handle(ev Event) {
 		c.register(ev)
 	case Unregister:
 		c.unregister(ev)
+	case KeepAlive:
+		c.keepAlive(ev)
 	case Committed:
 		c.committed(ev)
 	case Obtained:
@@ -122,6 +126,8 @@ func (c *Core) turnAway(ev Event, err error) {
 	case Register:
 		c.reply(ev.Request, Done, err)
 	case Unregister:
+		c.reply(ev.Request, Done, err)
+	case KeepAlive:
 		c.reply(ev.Request, Done, err)
 	case TokenCommand:
 		c.reply(ev.Request, Done, err)

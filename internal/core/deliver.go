@@ -72,7 +72,7 @@ func (c *Core) assemble(rec *appregistry.AppRecord) assembled {
 	ids := map[string]appregistry.TokenID{}
 	for _, h := range rec.Holdings {
 		t := c.reg.Resolve(h)
-		if t == nil || leaving(t.State) || ended(t.State) || c.over(t) {
+		if t == nil || h.Carried || leaving(t.State) || ended(t.State) || c.over(t) {
 			continue
 		}
 		tok := t.Token

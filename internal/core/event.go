@@ -74,6 +74,14 @@ type Unregister struct {
 	App     appregistry.AppKey
 }
 
+// KeepAlive asks to put off an application's leaving: its lease begins anew, and,
+// where it was unregistered, its linger time. The reply says until when.
+type KeepAlive struct {
+	Request Request
+	Caller  Caller
+	App     appregistry.AppKey
+}
+
 // Committed answers [Commit].
 type Committed struct {
 	Seq uint64
@@ -152,6 +160,7 @@ type ResumeCancels struct {
 func (Start) event()         {}
 func (Register) event()      {}
 func (Unregister) event()    {}
+func (KeepAlive) event()     {}
 func (Committed) event()     {}
 func (Obtained) event()      {}
 func (Renewed) event()       {}

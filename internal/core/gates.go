@@ -21,7 +21,7 @@ func (c *Core) pass(seq uint64, what appregistry.Authority, err error, final boo
 	if err != nil {
 		a.missing[what] = err.Error()
 		switch {
-		case final && !a.restored:
+		case final && !a.restored && !a.rec.App.Tolerate:
 			c.reject(a, err)
 			return false
 		case a.rec.Replaces != 0:

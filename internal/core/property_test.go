@@ -26,6 +26,45 @@ type judge struct {
 	seen    int // of the journal of cancels
 	n       map[string]uint32
 	gone    map[string]bool // uuids of registrations that left: their files are nobody's
+	// groups has what applications of each group held since it last was empty.
+	groups map[string]map[string]bool
+	// fresh applications took nobody's place: all in their files is their own.
+	fresh map[appregistry.AppID]bool
+}
+
+func newJudge(w *world) *judge {
+	return &judge{
+		w: w, live: map[appregistry.AppID]registration{}, keepers: map[string]bool{}, acked: map[appregistry.AppID]bool{},
+		n: map[string]uint32{}, gone: map[string]bool{}, groups: map[string]map[string]bool{}, fresh: map[appregistry.AppID]bool{},
+	}
+}
+
+// noteGroups writes down what the applications of groups hold now, and forgets
+// groups that are empty.
+func (j *judge) noteGroups() {
+	there := map[string]bool{}
+	for _, a := range j.w.core.Apps() {
+		r, live := j.live[a.Key.ID]
+		if there[a.Group] = true; a.Group == "" || !live || r.app.Group != a.Group || !j.acked[a.Key.ID] {
+			continue
+		}
+		if j.groups[a.Group] == nil {
+			j.groups[a.Group] = map[string]bool{}
+		}
+		for _, tok := range r.bring {
+			if j.genuine(tok) {
+				j.groups[a.Group][string(tok.Identifier)] = true
+			}
+		}
+		if id := j.w.held(a.Key.ID, "ns1"); id != "" && j.uuid(a.Key.ID) == a.UUID && j.fresh[a.Key.ID] && j.genuine(j.w.targets["/stage/"+string(a.Key.ID)].creds.Tokens["ns1"]) {
+			j.groups[a.Group][id] = true
+		}
+	}
+	for g := range j.groups {
+		if !there[g] {
+			delete(j.groups, g)
+		}
+	}
 }
 
 // uuid is that of the registration that wrote the app's newest file.
@@ -35,7 +74,13 @@ func (j *judge) uuid(app appregistry.AppID) string {
 }
 
 func (j *judge) check(t *rapid.T) {
+	defer j.noteGroups()
 	for _, id := range j.w.svc.cancels[j.seen:] {
+		for g, held := range j.groups {
+			if held[id] && slices.ContainsFunc(j.w.core.Apps(), func(a core.AppStatus) bool { return a.Group == g }) {
+				t.Fatalf("P3: %s was cancelled while group %s is there", id, g)
+			}
+		}
 		if j.keepers[id] {
 			t.Fatalf("P3: %s was cancelled, though a holder did not ask for it", id)
 		}
@@ -82,7 +127,12 @@ func (j *judge) checkStates(t *rapid.T) {
 func (j *judge) register(t *rapid.T, tokens []plugins.Token) {
 	id := fmt.Sprintf("app%d", rapid.IntRange(0, 3).Draw(t, "app"))
 	r := registration{app: app(id), caller: core.Caller{Name: "alice"}}
+	fresh := !slices.ContainsFunc(j.w.core.Apps(), func(a core.AppStatus) bool { return a.Key.ID == r.app.ID })
 	r.app.AtEnd = rapid.SampledFrom([]appregistry.AtEnd{appregistry.CancelObtained, appregistry.CancelAll, appregistry.KeepAll}).Draw(t, "at end")
+	r.app.Group = rapid.SampledFrom([]string{"", "", "g", "h"}).Draw(t, "group")
+	if linger := rapid.SampledFrom([]string{"", "", "10m"}).Draw(t, "linger"); linger != "" {
+		r.app.Overlay = map[string]string{"linger": linger}
+	}
 	if rapid.Bool().Draw(t, "obtain") {
 		r.plan = plan(ns1)
 		r.app.Share = rapid.SampledFrom([]appregistry.Share{appregistry.ShareNone, appregistry.ShareUser}).Draw(t, "share")
@@ -101,7 +151,7 @@ func (j *judge) register(t *rapid.T, tokens []plugins.Token) {
 		return
 	}
 	// Acknowledged. Whether it then stands or is rejected is seen at the core.
-	j.live[r.app.ID], j.acked[r.app.ID] = r, true
+	j.live[r.app.ID], j.acked[r.app.ID], j.fresh[r.app.ID] = r, true, fresh
 	if r.bring != nil && j.genuine(r.bring["ns1"]) && r.app.AtEnd != appregistry.CancelAll {
 		j.keepers[string(r.bring["ns1"].Identifier)] = true
 	}
@@ -138,7 +188,7 @@ func TestP3_HoldsUnderAnyOrderFaultAndCrash(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t, day, 7*day)
 		w.cfg.Seed = rapid.Uint64().Draw(t, "seed")
-		j := &judge{w: w, live: map[appregistry.AppID]registration{}, keepers: map[string]bool{}, acked: map[appregistry.AppID]bool{}, n: map[string]uint32{}, gone: map[string]bool{}}
+		j := newJudge(w)
 		tokens := []plugins.Token{w.svc.issue("alice"), w.svc.issue("alice")}
 		forged := tokens[0].Clone()
 		forged.Password = plugins.Secret("made up")
@@ -173,6 +223,18 @@ func TestP3_HoldsUnderAnyOrderFaultAndCrash(t *testing.T) {
 				}
 				w.answer(rapid.IntRange(0, len(w.out)-1).Draw(t, "which"))
 				j.sync()
+			},
+			"keep alive": func(t *rapid.T) {
+				id := appregistry.AppID(fmt.Sprintf("app%d", rapid.IntRange(0, 3).Draw(t, "app")))
+				w.step(core.KeepAlive{Request: w.ask(), Caller: alice, App: appregistry.AppKey{Owner: "alice", ID: id}})
+			},
+			"command": func(t *rapid.T) {
+				all := w.statuses()
+				if len(all) == 0 {
+					t.Skip("no token")
+				}
+				id := rapid.SampledFrom(all).Draw(t, "token").ID
+				w.step(core.TokenCommand{Request: w.ask(), Caller: operator, Token: id, Verb: core.RenewNow})
 			},
 			"obtain late": func(t *rapid.T) {
 				at := slices.IndexFunc(w.out, func(a core.Action) bool { _, ok := a.(core.Obtain); return ok })

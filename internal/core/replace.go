@@ -158,7 +158,7 @@ func (c *Core) markKeep(t *token) {
 	for _, seq := range c.reg.Holders(t.rec.Entry) {
 		rec := c.reg.App(seq)
 		for _, h := range rec.Holdings {
-			if h.Entry == t.rec.Entry && c.reg.Resolve(h) == t.rec && !rec.App.Ending().AsksCancel(h, t.rec.ID) {
+			if h.Entry == t.rec.Entry && !h.Carried && c.reg.Resolve(h) == t.rec && !rec.App.Ending().AsksCancel(h, t.rec.ID) {
 				t.rec.Keep = true
 				c.reg.PutToken(t.rec)
 				return

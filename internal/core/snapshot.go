@@ -21,6 +21,7 @@ type Snapshot struct {
 type AppStatus struct {
 	Key        appregistry.AppKey
 	User       string
+	Group      string
 	UUID       string
 	Generation uint32
 	Ready      bool
@@ -31,6 +32,9 @@ type AppStatus struct {
 	NextStage time.Time
 	// Trouble is why the last staging failed; "" once one works.
 	Trouble string
+	// LeavesAt is when it leaves, after its linger time or at the end of its lease,
+	// by our wall clock; zero: it stays.
+	LeavesAt time.Time
 }
 
 // Current is what the application should hold now. The credentials' maps are the
@@ -126,12 +130,14 @@ func (c *Core) Apps() []AppStatus {
 			continue
 		}
 		s := AppStatus{
-			Key: a.rec.App.Key(), User: a.rec.App.User, UUID: a.rec.UUID,
+			Key: a.rec.App.Key(), User: a.rec.App.User, Group: a.rec.App.Group, UUID: a.rec.UUID, LeavesAt: c.wall(a.leaveAt),
 			Generation: a.rec.Generation, Ready: a.rec.Ready,
 			Entries: map[string]appregistry.EntryID{}, Missing: map[string]string{}, NextStage: c.wall(a.stageAt), Trouble: a.trouble,
 		}
 		for _, h := range a.rec.Holdings {
-			s.Entries[h.Alias] = h.Entry
+			if !h.Carried {
+				s.Entries[h.Alias] = h.Entry
+			}
 		}
 		for authority, why := range a.missing {
 			s.Missing[authority.String()] = why

@@ -228,6 +228,9 @@ func (c *Core) reachEnd(t *token) {
 	first := t.rec.State != appregistry.Expired
 	max := c.clocks.boot(t.rec.Authority, t.rec.Max)
 	mayReturn := t.rec.Ours && max > c.now.Boot
+	if !mayReturn {
+		c.dropCarried(t)
+	}
 	if !c.reg.Referenced(t.rec.ID) && !c.candidate(t) {
 		c.forget(t)
 		c.sweepEntry(t.rec.Entry)

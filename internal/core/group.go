@@ -1,0 +1,148 @@
+package core
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+)
+
+// A group is an owner's name for applications that belong together, such as a
+// launcher and the jobs that it starts. A token that one of them holds or held is
+// cancelled only when the last of them has left: whoever leaves, or gets a
+// successor, hands the old token to a member that stays, which carries it.
+
+// groupWait is how long the last application of a group stays after it was
+// unregistered: a launcher may end a moment before the jobs that it has started
+// register.
+const groupWait = time.Minute
+
+type groupKey struct{ owner, name string }
+
+func groupOf(rec *appregistry.AppRecord) groupKey { return groupKey{rec.App.Owner, rec.App.Group} }
+
+func (c *Core) joinGroup(rec *appregistry.AppRecord) {
+	if rec.App.Group != "" {
+		c.groups[groupOf(rec)] = append(c.groups[groupOf(rec)], rec.Seq)
+	}
+}
+
+func (c *Core) leaveGroup(rec *appregistry.AppRecord) {
+	if rec.App.Group == "" {
+		return
+	}
+	k := groupOf(rec)
+	if c.groups[k] = slices.DeleteFunc(c.groups[k], func(seq uint64) bool { return seq == rec.Seq }); len(c.groups[k]) == 0 {
+		delete(c.groups, k)
+	}
+}
+
+// heir is the member of an application's group that carries what it leaves
+// behind: the oldest other one; nil: there is none.
+func (c *Core) heir(rec *appregistry.AppRecord) *app {
+	if rec.App.Group == "" {
+		return nil
+	}
+	for _, seq := range c.groups[groupOf(rec)] {
+		if a := c.app(seq); seq != rec.Seq && a != nil && a.rec.Replaces == 0 {
+			return a
+		}
+	}
+	return nil
+}
+
+// bequeath has the heir carry all that a leaving application holds, or that may
+// be in a set it was given.
+func (c *Core) bequeath(rec *appregistry.AppRecord) {
+	heir := c.heir(rec)
+	if heir == nil {
+		return
+	}
+	ids := union(rec.Published.Tokens, rec.Offered)
+	for _, h := range rec.Holdings {
+		if t := c.reg.Resolve(h); t != nil {
+			ids = append(ids, t.ID)
+		}
+		ids = append(ids, h.Token)
+	}
+	for _, id := range union(ids, nil) {
+		c.carry(heir, c.token(id))
+	}
+}
+
+// carry gives an application a hold on a token that is not delivered to it.
+func (c *Core) carry(a *app, t *token) {
+	if t == nil || ended(t.rec.State) || leaving(t.rec.State) || c.entry(t) == nil {
+		return
+	}
+	for _, h := range a.rec.Holdings {
+		if h.Lent && h.Token == t.rec.ID {
+			return
+		}
+	}
+	a.rec.Holdings = append(a.rec.Holdings, appregistry.Holding{Entry: t.rec.Entry, Token: t.rec.ID, Lent: true, Carried: true})
+	c.reg.PutApp(a.rec)
+}
+
+// carryRetired keeps a replaced token for the group of one of its entry's
+// holders; false: none of them is in a group.
+func (c *Core) carryRetired(t *token) bool {
+	for _, seq := range c.reg.Holders(t.rec.Entry) {
+		if a := c.app(seq); a.rec.App.Group != "" && a.rec.Replaces == 0 {
+			c.carry(a, t)
+			return true
+		}
+	}
+	return false
+}
+
+// dropCarried lets go of a token that has come to its very end: to carry it any
+// longer serves nobody.
+func (c *Core) dropCarried(t *token) {
+	for _, seq := range slices.Clone(c.reg.Holders(t.rec.Entry)) {
+		rec := c.reg.App(seq)
+		n := len(rec.Holdings)
+		rec.Holdings = slices.DeleteFunc(rec.Holdings, func(h appregistry.Holding) bool { return h.Carried && h.Token == t.rec.ID })
+		if len(rec.Holdings) != n {
+			c.reg.PutApp(rec)
+		}
+	}
+}
+
+// lingerOf is how long an application stays after it was unregistered.
+func (c *Core) lingerOf(rec *appregistry.AppRecord) time.Duration {
+	linger := rec.App.Duration("linger")
+	if rec.App.Group != "" && c.heir(rec) == nil {
+		linger = max(linger, groupWait)
+	}
+	return linger
+}
+
+// linger lets an application stay for its linger time from now on.
+func (c *Core) linger(a *app, d time.Duration) {
+	a.rec.LeaveAt = c.now.Wall.Add(d)
+	c.reg.PutApp(a.rec)
+	a.leaveAt = c.now.Boot + d
+	c.scheduleApp(a)
+}
+
+// keepAlive puts off the leaving of an application: that after its linger time
+// begins anew, or its lease does.
+func (c *Core) keepAlive(ev KeepAlive) {
+	rec := c.reg.AppByKey(ev.App)
+	if rec == nil || !ev.Caller.owns(ev.App.Owner) {
+		c.reply(ev.Request, Done, appregistry.ErrNotFound)
+		return
+	}
+	a := c.app(rec.Seq)
+	if rec.LeaveAt.IsZero() {
+		c.stay(a)
+	} else {
+		c.linger(a, c.lingerOf(rec))
+	}
+	until := c.wall(a.leaveAt)
+	c.commit.waiting = append(c.commit.waiting, waiter{
+		run:  func() { c.emit(Reply{Request: ev.Request, Moment: Done, Until: until}) },
+		lost: func(err error) { c.reply(ev.Request, Done, err) },
+	})
+}
