@@ -102,7 +102,9 @@ func (c *Core) extend(t *token, expires time.Time) error {
 	}
 	// An expiry that stands still while time went on has reached what the
 	// service allows, told or not.
-	stood := !r.Expires.IsZero() && !expires.After(r.Expires) && c.now.Boot-t.renewedAt > remains/20
+	// One that goes back is of an operator who shortened the interval.
+	moved := expires.Sub(r.Expires)
+	stood := !r.Expires.IsZero() && moved <= 0 && moved > -time.Second && c.now.Boot-t.renewedAt > remains/20
 	t.fixed = atMax || (stood && c.obtainable(t))
 	r.Expires = expires
 	r.Skew = c.clocks.skew(r.Authority, c.now)
