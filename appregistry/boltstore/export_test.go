@@ -2,6 +2,8 @@ package boltstore
 
 import (
 	"os"
+	"reflect"
+	"unsafe"
 
 	"github.com/tokenwheel/tokenwheel/internal/ownedfile"
 	"go.etcd.io/bbolt"
@@ -10,6 +12,15 @@ import (
 // OpenAt opens a store that is told to be on another file system and kernel.
 func OpenAt(path string, o Options, fs int64, kernel string) (*Store, error) {
 	return open(path, o, system{os.OpenFile, func(string) (int64, string) { return fs, kernel }})
+}
+
+// HookWrites has each write of s to its file done by hook. bbolt keeps that
+// function for its own tests, out of reach of ours but for this.
+func HookWrites(s *Store, hook func(write func([]byte, int64) (int, error), b []byte, at int64) (int, error)) {
+	field := reflect.ValueOf(s.db).Elem().FieldByName("ops").FieldByName("writeAt")
+	writeAt := (*func([]byte, int64) (int, error))(unsafe.Pointer(field.UnsafeAddr()))
+	write := *writeAt
+	*writeAt = func(b []byte, at int64) (int, error) { return hook(write, b, at) }
 }
 
 // OpenReads is the number of read transactions that are open.
