@@ -26,7 +26,7 @@ func (c *Core) release(t *token) {
 		if c.carryRetired(t) {
 			return
 		}
-		from := max(c.now.Boot, c.now.Boot+t.rec.ReadUntil.Sub(c.now.Wall))
+		from := max(c.now.Boot, t.readUntil)
 		t.releaseAt = from + c.policyOf(t).GraceAfter(t.endAt-from)
 		c.schedule(t)
 		return

@@ -30,9 +30,10 @@ type app struct {
 	missing  map[appregistry.Authority]string
 	waiting  []Request // registrations to be answered when it is ready
 
-	round    *round // the generation on its way
-	changed  bool   // since the round began
-	force    bool   // stage again, though nothing changed: a target was ahead
+	round    *round        // the generation on its way
+	updateAt time.Duration // when the readers of the published set look for the next one
+	changed  bool          // since the round began
+	force    bool          // stage again, though nothing changed: a target was ahead
 	failures int
 	trouble  string // why the last staging failed; "" once one works
 }
@@ -40,6 +41,7 @@ type app struct {
 // round is one generation on its way to all targets of an application.
 type round struct {
 	set    appregistry.Set
+	update time.Duration // its NextUpdate
 	made   assembled
 	left   []int       // targets that do not have it yet
 	out    map[Job]int // stagings that are out, with their targets
@@ -202,7 +204,7 @@ func (c *Core) stage(a *app) {
 	// From now on some target may have these, whatever becomes of the round.
 	a.rec.Offered = union(a.rec.Offered, made.tokens)
 	c.reg.PutApp(a.rec)
-	r := &round{made: made, set: c.setOf(a.rec, made)}
+	r := c.roundOf(a.rec, made)
 	for i, target := range a.rec.App.StageTo {
 		if slices.Index(a.rec.App.StageTo, target) == i { // one named twice gets it once
 			r.left = append(r.left, i)
@@ -228,7 +230,7 @@ func (c *Core) waitsInVain(rec *appregistry.AppRecord) bool {
 	})
 }
 
-func (c *Core) setOf(rec *appregistry.AppRecord, made assembled) appregistry.Set {
+func (c *Core) roundOf(rec *appregistry.AppRecord, made assembled) *round {
 	set := appregistry.Set{
 		App: rec.App.Key(), UUID: rec.UUID, User: rec.App.User, Generation: rec.Generation,
 		Epoch: max(c.epoch, rec.EpochFloor), Credentials: made.creds,
@@ -244,7 +246,7 @@ func (c *Core) setOf(rec *appregistry.AppRecord, made assembled) appregistry.Set
 		update = c.now.Boot + cmp.Or(c.policyFor(rec).DefaultValidity, 12*time.Hour)
 	}
 	set.NextUpdate, set.EarliestEnd = c.wall(update), c.wall(end)
-	return set
+	return &round{made: made, set: set, update: update}
 }
 
 // successorBy is when readers may count on a token's successor: its planned
@@ -343,8 +345,8 @@ func (c *Core) staging(a *app, r *round) {
 // published: the generation is at every target. Only now may what it took the
 // place of go.
 func (c *Core) published(a *app, r *round) {
-	old, readUntil := union(a.rec.Published.Tokens, a.rec.Offered), a.rec.Published.NextUpdate
-	a.rec.Offered = nil
+	old, readUntil := union(a.rec.Published.Tokens, a.rec.Offered), a.updateAt
+	a.rec.Offered, a.updateAt = nil, r.update
 	a.round, a.failures, a.stageAt, a.trouble = nil, 0, never, ""
 	a.rec.Published = appregistry.Published{Generation: r.set.Generation, Digest: r.made.digest, Tokens: r.made.tokens, NextUpdate: r.set.NextUpdate}
 	c.reg.PutApp(a.rec)
@@ -365,8 +367,8 @@ func (c *Core) published(a *app, r *round) {
 		if t == nil || slices.Contains(r.made.tokens, id) {
 			continue
 		}
-		if readUntil.After(t.rec.ReadUntil) {
-			t.rec.ReadUntil = readUntil
+		if readUntil > t.readUntil {
+			t.readUntil, t.rec.ReadUntil = readUntil, c.wall(readUntil)
 			c.reg.PutToken(t.rec)
 		}
 		if !c.reg.Referenced(id) {

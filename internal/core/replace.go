@@ -81,6 +81,7 @@ func (c *Core) join(s *supply, known *appregistry.TokenRecord, g Grant) {
 	if !g.Expires.IsZero() {
 		known.Expires = g.Expires
 	}
+	known.ProvedAt = c.clocks.date(known.Authority, c.now.Boot)
 	c.plan(t)
 	c.toLater(t, c.resting(t), "")
 	c.schedule(t)
@@ -98,7 +99,11 @@ func (c *Core) promote(t *token) {
 	c.hold(s, e, e.Alias)
 	c.markKeep(t)
 	c.transition(t, c.resting(t), "")
+	again := t.renewAt
 	c.plan(t)
+	if t.renewAt != never {
+		t.renewAt = min(t.renewAt, again) // where its expiry is to be learnt yet, the next try stands
+	}
 	c.schedule(t)
 	if old != nil {
 		c.retire(old, t)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
 )
@@ -59,7 +60,7 @@ func (c *Core) start() {
 	c.restoreTokens(elsewhere)
 	for _, seq := range c.reg.AppSeqs() {
 		a := c.addApp(c.reg.App(seq))
-		a.durable, a.restored = true, true
+		a.durable, a.restored, a.updateAt = true, true, c.ownClock(a.rec.Published.NextUpdate)
 		for _, authority := range a.rec.Plan {
 			c.supplyFor(planned(a.rec.App, authority)).planners[seq] = struct{}{}
 		}
@@ -84,8 +85,17 @@ func (c *Core) restoreTokens(elsewhere bool) {
 		case !ended(rec.State) && rec.State != appregistry.Foreign:
 			rec.State = appregistry.New
 		}
-		c.addToken(rec)
+		c.addToken(rec).readUntil = c.ownClock(rec.ReadUntil)
 	}
+}
+
+// ownClock is when our own clock shows the date, unless it is stepped; 0 for the
+// zero date.
+func (c *Core) ownClock(date time.Time) time.Duration {
+	if date.IsZero() {
+		return 0
+	}
+	return c.now.Boot + min(max(date.Sub(c.now.Wall), -farthest), farthest)
 }
 
 // resume sets everything going, what ends first in front.

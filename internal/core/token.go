@@ -25,6 +25,7 @@ type token struct {
 	doubt     doubt
 	fixed     bool          // renewing does not extend it any more
 	renewedAt time.Duration // the last success
+	readUntil time.Duration // when the last readers of a set with it look for the next one
 	gates     []uint64      // applications whose first set waits for its first answer
 	asked     []Request     // operators waiting for the next answer
 	forced    bool          // an operator wants it cancelled, holders or not
@@ -99,7 +100,7 @@ func (c *Core) liveDue(t *token, now time.Duration) {
 	if now >= t.endAt {
 		c.reachEnd(t)
 	}
-	if now >= t.releaseAt {
+	if now >= t.releaseAt && c.token(t.rec.ID) == t {
 		t.releaseAt = never
 		c.letGo(t)
 	}
@@ -150,6 +151,7 @@ func (c *Core) plan(t *token) {
 	t.renewAt, t.replaceAt = never, never
 	p := c.policyOf(t)
 	now, r := c.now.Boot, t.rec
+	since := c.since(t)
 	t.endAt = min(c.clocks.boot(r.Authority, r.Expires), c.clocks.boot(r.Authority, r.Max))
 	if r.State == appregistry.Foreign {
 		return
@@ -157,7 +159,7 @@ func (c *Core) plan(t *token) {
 	life := t.endAt
 	if r.Expires.IsZero() {
 		// Nobody told the expiry: some default, never infinity, drives the plan.
-		life = min(t.endAt, now+cmp.Or(p.DefaultValidity, 12*time.Hour))
+		life = min(t.endAt, max(since+cmp.Or(p.DefaultValidity, 12*time.Hour), now+leastWait))
 	}
 	if life <= now {
 		if c.renewable(t, p) {
@@ -167,7 +169,7 @@ func (c *Core) plan(t *token) {
 		}
 		return
 	}
-	again := now + p.RenewAfter(life-now, c.random)
+	again := max(now, since+p.RenewAfter(life-since, c.random))
 	if c.renewable(t, p) {
 		t.renewAt = again
 	}
@@ -181,6 +183,15 @@ func (c *Core) plan(t *token) {
 		lead := p.LeadBeforeMax(r.Max.Sub(r.Issued))
 		t.replaceAt = min(t.replaceAt, max(now, c.clocks.boot(r.Authority, r.Max)-lead))
 	}
+}
+
+// since is when the token's present life began: its last renewal or its issue, as
+// far as we know. A restart in between must not put the next one off.
+func (c *Core) since(t *token) time.Duration {
+	if t.rec.Proof == appregistry.ProofNone || t.rec.ProvedAt.IsZero() {
+		return c.now.Boot
+	}
+	return min(c.now.Boot, c.clocks.boot(t.rec.Authority, t.rec.ProvedAt))
 }
 
 // judgeEnd takes a token's end for what its dates say, when the renewal that

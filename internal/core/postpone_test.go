@@ -1,0 +1,96 @@
+package core_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/internal/core"
+	"github.com/tokenwheel/tokenwheel/plugins"
+)
+
+// What the simulator found: nothing that happens between two renewals may put
+// the next one off. `tokenwheel simulate --crashes 100 --seed 2` lost tokens.
+func TestP2_RestartsDoNotPutARenewalOff(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	w.mustDone(w.register(registration{app: app("a"), plan: plan(ns1)}))
+	id := w.held("a", "ns1")
+	began := w.svc.renewals[id]
+	for range 18 {
+		w.run(time.Hour)
+		w.crash()
+	}
+	w.run(time.Minute)
+	if n := w.svc.renewals[id] - began; n != 1 {
+		t.Errorf("%d renewals in 18 h with a restart each hour, want the one due after 16 to 18 h", n)
+	}
+}
+
+// A service whose tokens live an hour, and whose first renewal, which would have
+// told so, fails.
+func TestP2_AnExpiryNotLearntIsAskedForAgain(t *testing.T) {
+	w := newWorld(t, time.Hour, day)
+	w.svc.noExpiry = true
+	failed := false
+	w.svc.fault = func(op, _ string) error {
+		if op == "renew" && !failed {
+			failed = true
+			return errDown
+		}
+		return nil
+	}
+	w.mustDone(w.register(registration{app: app("a"), plan: plan(ns1)}))
+	for range 12 {
+		w.run(10 * time.Minute)
+		if !w.valid("a", "ns1") {
+			t.Fatalf("the reader's token is dead after %v", w.boot)
+		}
+	}
+	if !failed {
+		t.Error("no renewal failed")
+	}
+}
+
+// Shows: B91.
+func TestP4_ReadersOfAReplacedTokenKeepTheirTimeOverAWallStep(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	w.mustDone(w.register(registration{app: app("a"), plan: plan(ns1)}))
+	first, sets := w.held("a", "ns1"), w.targets["/stage/a"]
+	update := sets.all[0].NextUpdate.Sub(w.wall)
+	began := w.wall
+	w.svc.now = func() time.Time { return began.Add(w.boot) } // the service's clock is right
+	w.wall = w.wall.AddDate(10, 0, 0)
+	for w.held("a", "ns1") == first {
+		w.run(time.Minute)
+	}
+	w.run(update - w.boot - time.Second)
+	if len(w.svc.cancels) != 0 {
+		t.Errorf("cancelled while its readers have not looked for the next set")
+	}
+	w.run(2 * time.Minute)
+	if len(w.svc.cancels) != 1 {
+		t.Errorf("%d cancels after they looked and a grace more, want 1", len(w.svc.cancels))
+	}
+}
+
+// A machine that sleeps finds a token's end and the end of its grace together.
+func TestP10_EndAndReleaseAtOnceLeaveNothingBehind(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	w.mustDone(w.register(registration{app: ending("a", appregistry.KeepAll), plan: plan(ns1)}))
+	first := w.held("a", "ns1")
+	w.svc.fault = func(op, id string) error {
+		if op == "renew" && id == first {
+			return terminal(plugins.KindReplace, "unknown token")
+		}
+		return nil
+	}
+	for w.held("a", "ns1") == first {
+		w.run(time.Hour)
+	}
+	w.boot = 7*day - 4*time.Hour // its readers have looked, and its max date is still to come
+	w.step(core.Tick{})
+	w.run(time.Minute)
+	for _, s := range w.core.Remembered() {
+		t.Errorf("token %d is remembered as %v beyond its end", s.ID, s.State)
+	}
+}
