@@ -257,7 +257,7 @@ func (c *Core) successorBy(t *token, last time.Duration) time.Duration {
 		return last
 	}
 	if last == never {
-		return at
+		return at + (at-c.now.Boot)/15 // a fifth of a quarter of the life that is assumed
 	}
 	return at + (last-at)/5
 }
@@ -342,11 +342,18 @@ func (c *Core) staging(a *app, r *round) {
 	c.scheduleApp(a)
 }
 
+// readAgain is how long a stock reader sleeps that looked and found nothing new
+// (Spark 2's CredentialUpdater).
+const readAgain = time.Hour
+
 // published: the generation is at every target. Only now may what it took the
 // place of go.
 func (c *Core) published(a *app, r *round) {
 	old, readUntil := union(a.rec.Published.Tokens, a.rec.Offered), a.updateAt
 	a.rec.Offered, a.updateAt = nil, r.update
+	if readUntil != 0 && readUntil < c.now.Boot {
+		readUntil = c.now.Boot + readAgain
+	}
 	a.round, a.failures, a.stageAt, a.trouble = nil, 0, never, ""
 	a.rec.Published = appregistry.Published{Generation: r.set.Generation, Digest: r.made.digest, Tokens: r.made.tokens, NextUpdate: r.set.NextUpdate}
 	c.reg.PutApp(a.rec)

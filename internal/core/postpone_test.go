@@ -73,6 +73,34 @@ func TestP4_ReadersOfAReplacedTokenKeepTheirTimeOverAWallStep(t *testing.T) {
 	}
 }
 
+// A set that comes after its readers looked for it: they look again an hour later.
+func TestP4_ReadersThatLookedInVainKeepTheirToken(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	w.mustDone(w.register(registration{app: app("a"), plan: plan(ns1)}))
+	first := w.held("a", "ns1")
+	update := w.targets["/stage/a"].all[0].NextUpdate.Sub(w.wall)
+	w.svc.fault = func(op, _ string) error {
+		if op == "obtain" && w.boot < update+10*time.Minute {
+			return errDown
+		}
+		return nil
+	}
+	for w.held("a", "ns1") == first {
+		w.run(time.Minute)
+	}
+	if w.boot < update {
+		t.Fatalf("replaced at %v, before its readers looked at %v", w.boot, update)
+	}
+	w.run(update + time.Hour - w.boot)
+	if len(w.svc.cancels) != 0 {
+		t.Error("cancelled before its readers looked again")
+	}
+	w.run(time.Hour)
+	if len(w.svc.cancels) != 1 {
+		t.Errorf("%d cancels two hours later, want 1", len(w.svc.cancels))
+	}
+}
+
 // A machine that sleeps finds a token's end and the end of its grace together.
 func TestP10_EndAndReleaseAtOnceLeaveNothingBehind(t *testing.T) {
 	w := newWorld(t, day, 7*day)

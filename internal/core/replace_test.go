@@ -24,7 +24,7 @@ func TestP4_OldTokenStaysUntilTheNewOneIsStaged(t *testing.T) {
 		t.Fatalf("cancels %v, %d renewals: the staged token must go on", w.svc.cancels, w.svc.renewals[old])
 	}
 	w.stageErr = nil
-	w.run(10 * time.Minute)
+	w.run(80 * time.Minute) // its readers looked in vain, and look again after an hour
 	if w.held("a", "ns1") == old || !slices.Contains(w.svc.cancels, old) {
 		t.Errorf("held %q, cancels %v: want the new one held and the old one cancelled", w.held("a", "ns1"), w.svc.cancels)
 	}
@@ -157,7 +157,7 @@ func TestB54_B59_NonsenseGrantsAreNotPublished(t *testing.T) {
 // A set that reached one of two targets is in use there, even if it was
 // overtaken before it reached the other.
 func TestP4_HalfStagedTokenIsNotCancelled(t *testing.T) {
-	w := newWorld(t, time.Hour, 6*time.Hour)
+	w := newWorld(t, time.Hour, 12*time.Hour)
 	a := app("a")
 	a.StageTo = []appregistry.Target{{Dir: "/one"}, {Dir: "/two"}}
 	w.mustDone(w.register(registration{app: a, plan: plan(ns1)}))
@@ -168,9 +168,9 @@ func TestP4_HalfStagedTokenIsNotCancelled(t *testing.T) {
 		}
 		return nil
 	}
-	w.run(5*time.Hour + 30*time.Minute)
+	w.run(10*time.Hour + 30*time.Minute)
 	down["/one"] = true
-	w.run(4*time.Hour + 30*time.Minute)
+	w.run(9 * time.Hour)
 	held := string(w.targets["/one"].creds.Tokens["ns1"].Identifier)
 	if held != "alice#2" || w.svc.issued < 3 {
 		t.Fatalf("/one holds %s of %d issued; the test wants the second of three", held, w.svc.issued)
@@ -179,7 +179,7 @@ func TestP4_HalfStagedTokenIsNotCancelled(t *testing.T) {
 		t.Errorf("%s is in use at /one and dead: cancels %v", held, w.svc.cancels)
 	}
 	down = nil
-	w.run(10 * time.Minute)
+	w.run(80 * time.Minute)
 	if !slices.Contains(w.svc.cancels, held) {
 		t.Errorf("cancels %v: %s is nowhere any more", w.svc.cancels, held)
 	}
