@@ -78,6 +78,7 @@ var arrows = map[string][]string{
 	"internal/pluginwire":           {"plugins", "internal/pluginwire/..."},
 	"internal/sasl":                 {},
 	"internal/scale":                {"plugins", "appregistry", "appregistry/boltstore", "renewer"},
+	"internal/sim":                  {"appregistry", "plugins", "hadooptest", "hadooptoken", "internal/core", "internal/dispatch", "internal/clock"},
 	"internal/wheel":                {},
 	"internal/writable":             {},
 	"test/scale":                    {"internal/scale"},
