@@ -310,3 +310,25 @@ func TestB152_CancelsWaitForEverythingElse(t *testing.T) {
 		t.Errorf("%d cancels among the next 200 calls", n)
 	}
 }
+
+// A budget of one call in ten seconds, and a service that hung for half an hour:
+// what waits behind it has no hours to live. The simulator lost tokens here.
+func TestB30_SmallBudgetIsNotHalvedToNothing(t *testing.T) {
+	q := of(dispatch.Limits{Share: 1, Rate: 0.1})
+	for i := range 100 {
+		q.Add(call{Service: "ns", Value: fmt.Sprint(i)})
+	}
+	now := time.Duration(0)
+	for range 60 {
+		next, _ := q.Next()
+		now = max(now, next)
+		if len(started(q, now)) != 1 {
+			t.Fatalf("nothing begins at %v", now)
+		}
+		now += 30 * time.Second
+		q.Done(now, "ns", dispatch.Overloaded)
+	}
+	if next, ok := q.Next(); !ok || next-now > 10*time.Second {
+		t.Errorf("the next call goes %v after the last answer, want 10 s at most", next-now)
+	}
+}

@@ -139,7 +139,7 @@ func (m *model) end(now time.Duration, o dispatch.Outcome) {
 	case o == dispatch.Overloaded && now-m.halved >= time.Second:
 		m.halved = now
 		m.share = max(1, m.share/2)
-		m.rate = max(m.limits.Rate/100, m.rate/2)
+		m.rate = max(m.limits.Rate/100, min(m.limits.Rate, 0.1), m.rate/2)
 	}
 }
 

@@ -9,6 +9,9 @@ const (
 	// slowestPart of its rate is left to a service however overloaded: by it we
 	// learn that it is well again.
 	slowestPart = 0.01
+	// slowest bounds that from below: a part of a small budget would have the next
+	// call wait for longer than what waits behind it has to live.
+	slowest = 0.1
 	// climbPart of its rate is added back for each second of good answers.
 	climbPart = 0.01
 	// between is the least time from one halving to the next. Answers that come
@@ -147,7 +150,7 @@ func (s *service[T]) learn(now time.Duration, o Outcome) {
 		}
 		s.halved = now
 		s.share = max(1, s.share/2)
-		s.rate = max(s.limits.Rate*slowestPart, s.rate/2)
+		s.rate = max(s.limits.Rate*slowestPart, min(s.limits.Rate, slowest), s.rate/2)
 	}
 }
 
