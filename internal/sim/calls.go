@@ -18,6 +18,7 @@ type fate uint8
 const (
 	works     fate = iota
 	fails          // without effect
+	busy           // the same, since the service has too much to do
 	garbled        // it has its effect, and the answer is an error
 	hangs          // no answer and no effect
 	hangsDone      // no answer, and its effect
@@ -27,7 +28,8 @@ const (
 )
 
 var errOf = map[fate]error{
-	fails:     errors.New("server too busy"),
+	fails:     errors.New("input/output error"),
+	busy:      &plugins.Error{Code: plugins.CodeBusy, Err: errors.New("server too busy")},
 	garbled:   errors.New("connection reset by peer"),
 	hangs:     context.DeadlineExceeded,
 	hangsDone: context.DeadlineExceeded,
@@ -45,6 +47,9 @@ func (w *world) fate() fate {
 	f := &w.cfg.Faults
 	x := w.random.Float64()
 	if x < f.Fail {
+		if x < f.Fail/5 {
+			return busy
+		}
 		return fails
 	}
 	if x -= f.Fail; x < f.Timeouts/2 {
@@ -90,10 +95,7 @@ func (w *world) latency() time.Duration {
 // capacity is how many calls a second one service gets from us at most.
 func (w *world) capacity() float64 {
 	share := float64(w.cfg.PerAuthority) / meanLatency.Seconds()
-	if w.cfg.CallsPerSecond > 0 {
-		return min(share, w.cfg.CallsPerSecond)
-	}
-	return share
+	return min(share, w.cfg.CallsPerSecond)
 }
 
 // staging is the file system of all applications, as a service.
@@ -104,15 +106,22 @@ func waiting(a core.Action) dispatch.Call[core.Action] {
 	c := dispatch.Call[core.Action]{Value: a}
 	switch a := a.(type) {
 	case core.Obtain:
-		c.Service, c.Before = a.Authority.Name, a.Before
+		c.Service, c.Tenant, c.Class, c.Before = a.Authority.Name, a.Tenant, classOf(a.First), a.Before
 	case core.Renew:
-		c.Service, c.Before = a.Authority.Name, a.Before
+		c.Service, c.Tenant, c.Class, c.Before = a.Authority.Name, a.Tenant, classOf(a.First), a.Before
 	case core.Cancel:
-		c.Service, c.Before, c.Class = a.Authority.Name, a.Before, dispatch.Last
+		c.Service, c.Tenant, c.Class, c.Before = a.Authority.Name, a.Tenant, dispatch.Last, a.Before
 	case core.Stage:
 		c.Service, c.Tenant, c.Before, c.Class = staging, a.Set.App.Owner, math.MaxInt64, dispatch.First
 	}
 	return c
+}
+
+func classOf(first bool) dispatch.Class {
+	if first {
+		return dispatch.First
+	}
+	return dispatch.Due
 }
 
 func (w *world) limits(service string) dispatch.Limits {
@@ -156,7 +165,7 @@ func outcome(f fate) dispatch.Outcome {
 	switch {
 	case f == works:
 		return dispatch.OK
-	case f.silent():
+	case f.silent(), f == busy:
 		return dispatch.Overloaded
 	}
 	return dispatch.Failed
@@ -248,7 +257,6 @@ func (w *world) perform(c call, f fate) core.Event {
 }
 
 func (c call) failed(err error) core.Event {
-	err = &plugins.Error{Err: err}
 	switch a := c.action.(type) {
 	case core.Obtain:
 		return core.Obtained{Job: a.Job, Err: err}

@@ -32,7 +32,7 @@ type Config struct {
 	Policy         core.Policy
 	PerAuthority   int           // calls to one service at a time; 0: 4
 	CallTimeout    time.Duration // 0: 30 s
-	CallsPerSecond float64       // to one service; 0: the engine's own default
+	CallsPerSecond float64       // to one service; 0: 100
 	Lifetimes      hadooptest.Lifetimes
 	Faults         Faults
 
@@ -128,6 +128,9 @@ func (c Config) withDefaults() Config {
 	orElse(&c.Apps, 300)
 	orElse(&c.Services, 2)
 	orElse(&c.PerAuthority, 4)
+	if c.CallsPerSecond == 0 {
+		c.CallsPerSecond = 100
+	}
 	if c.Arrivals == 0 {
 		c.Arrivals = min(6*time.Hour, c.Length/4)
 	}
@@ -158,7 +161,7 @@ func (c Config) Validate() error {
 	check(c.Arrivals > 0 && c.Arrivals <= c.Length, "arrivals over %v: want more than nothing, and no more than the length", c.Arrivals)
 	check(c.PerAuthority > 0, "%d calls to a service at a time: want 1 or more", c.PerAuthority)
 	check(c.CallTimeout > 0, "a call timeout of %v: want more than nothing", c.CallTimeout)
-	check(c.CallsPerSecond >= 0, "%v calls a second: want 0 or more", c.CallsPerSecond)
+	check(c.CallsPerSecond > 0, "%v calls a second: want more than 0", c.CallsPerSecond)
 	l := c.Lifetimes
 	check(l.RenewInterval >= 5*time.Second, "a renew interval of %v: want 5s or more", l.RenewInterval)
 	check(l.MaxLifetime >= l.RenewInterval, "a max lifetime of %v is shorter than the renew interval %v", l.MaxLifetime, l.RenewInterval)

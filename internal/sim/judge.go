@@ -257,6 +257,9 @@ func (j *judge) overloaded(d *death, release, life time.Duration) bool {
 	s := d.slot.svc.index
 	shut := j.w.plan.closed[s]
 	starts := []time.Duration{release}
+	for i := range 14 { // what was too much for long piles up
+		starts = append(starts, max(0, release-time.Duration(i+1)*life/2))
+	}
 	for _, w := range shut {
 		if w.from >= d.at-2*life && w.from < d.at {
 			starts = append(starts, w.from)
