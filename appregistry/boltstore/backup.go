@@ -37,7 +37,7 @@ func Backup(path, to string, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, letGo(path, db)) }()
-	made, err := copyOf(to, db)
+	made, err := copyOf(to, db, newID())
 	if err != nil {
 		return err
 	}

@@ -62,6 +62,7 @@ func (o Options) logger() *slog.Logger {
 type Store struct {
 	db     *bbolt.DB
 	path   string
+	id     string
 	commit func(*bbolt.Tx) error // (*bbolt.Tx).Commit; tests make it fail
 
 	requests  chan *request
@@ -116,13 +117,18 @@ func open(path string, o Options, sys system) (_ *Store, err error) {
 		}
 	}
 	s := &Store{
-		db: db, path: path, commit: (*bbolt.Tx).Commit,
+		db: db, path: path, id: idOf(db), commit: (*bbolt.Tx).Commit,
 		requests: make(chan *request, maxBatches),
 		stop:     make(chan struct{}), done: make(chan struct{}),
 	}
 	go s.write()
 	return s, nil
 }
+
+// ID tells this store from every other one, its own backups among them: who finds
+// another id than last time works on what was restored. It is "" for a file that
+// was made before there were ids.
+func (s *Store) ID() string { return s.id }
 
 // Close waits for the commits that are being written and closes the file.
 // Commits that no transaction has taken yet fail with [ErrClosed] and change

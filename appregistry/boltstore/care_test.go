@@ -412,3 +412,33 @@ func TestB63_LastBackupIsOffered(t *testing.T) {
 }
 
 func third[A, B any](_ A, _ B, err error) error { return err }
+
+// TestID_StaysButInBackups: over reopening and compaction it is the same store; a
+// backup is another one, so that who works on it once it was restored knows.
+// Shows: B69.
+func TestID_StaysButInBackups(t *testing.T) {
+	path, _ := thinned(t)
+	idOf := func(path string) string {
+		t.Helper()
+		s := mustOpen(t, path)
+		defer s.Close()
+		return s.ID()
+	}
+	first := idOf(path) // compacted at this start
+	if _, _, err := boltstore.Compact(path, boltstore.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if again := idOf(path); again != first || first == "" {
+		t.Errorf("id %q, then %q", first, again)
+	}
+	to := filepath.Join(privateDir(t), "copy.db")
+	if err := boltstore.Backup(path, to, boltstore.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if other := idOf(to); other == first || other == "" {
+		t.Errorf("the store has id %q, its backup %q", first, other)
+	}
+	if other := idOf(filled(t, 1)); other == first {
+		t.Errorf("two stores have id %q", first)
+	}
+}

@@ -57,7 +57,7 @@ func compactAtStart(path string, db *bbolt.DB, o Options, sys system) (*bbolt.DB
 // rewrite puts a copy of an open store in its place. The lock is that of the old
 // file; see openInPlace.
 func rewrite(path string, db *bbolt.DB) error {
-	made, err := copyOf(path, db)
+	made, err := copyOf(path, db, nil)
 	if err != nil {
 		return err
 	}
@@ -77,8 +77,9 @@ func sweep(path string) {
 }
 
 // copyOf writes what db holds to a new file beside path, which is verified, and
-// durable once ownedfile.Replace or a sync made it so.
-func copyOf(path string, db *bbolt.DB) (made string, err error) {
+// durable once ownedfile.Replace or a sync made it so. The copy gets the id; nil
+// leaves it that of db.
+func copyOf(path string, db *bbolt.DB, id []byte) (made string, err error) {
 	f, err := ownedfile.Temporary(path)
 	if err != nil {
 		return "", err
@@ -97,7 +98,11 @@ func copyOf(path string, db *bbolt.DB) (made string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err := errors.Join(bbolt.Compact(to, db, copyBytes), to.Close()); err != nil {
+	err = bbolt.Compact(to, db, copyBytes)
+	if err == nil && id != nil {
+		err = to.Update(func(tx *bbolt.Tx) error { return tx.Bucket(headerBucket).Put(idKey, id) })
+	}
+	if err := errors.Join(err, to.Close()); err != nil {
 		return "", err
 	}
 	copied, pages, err := openVerified(made, &bbolt.Options{ReadOnly: true, OpenFile: os.OpenFile})

@@ -55,6 +55,9 @@ func create(path string) (err error) {
 		if err != nil {
 			return err
 		}
+		if err := head.Put(idKey, newID()); err != nil {
+			return err
+		}
 		return head.Put(formatKey, header{schema: schema}.encode())
 	})
 	if err = errors.Join(err, db.Close()); err != nil {
@@ -224,6 +227,15 @@ func verifyRecords(db *bbolt.DB) error {
 		}
 		return err
 	})
+}
+
+// idOf reads a store's id.
+func idOf(db *bbolt.DB) (id string) {
+	_ = db.View(func(tx *bbolt.Tx) error {
+		id = string(tx.Bucket(headerBucket).Get(idKey))
+		return nil
+	})
+	return id
 }
 
 // holderPath is where the process that has the store open writes its id, for the

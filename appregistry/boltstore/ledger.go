@@ -1,7 +1,9 @@
 package boltstore
 
 import (
+	"crypto/rand"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"hash/crc64"
 
@@ -10,12 +12,14 @@ import (
 )
 
 // The file has two buckets. "records" maps each key to a checksum and the value.
-// "header" has one record under "format": magic, schema, and the number and sum
-// of the checksums, which only change together with the records.
+// "header" has under "format" magic, schema, and the number and sum of the
+// checksums, which only change together with the records, and under "id" what tells
+// this store from its backups; files of earlier releases have no id.
 var (
 	recordsBucket = []byte("records")
 	headerBucket  = []byte("header")
 	formatKey     = []byte("format")
+	idKey         = []byte("id")
 	magic         = []byte("tokenwheel store")
 	checksums     = crc64.MakeTable(crc64.ECMA)
 )
@@ -30,6 +34,13 @@ type header struct {
 	schema uint32
 	count  uint64 // of records
 	sum    uint64 // of their checksums, modulo 2^64
+}
+
+// newID makes an id for a store.
+func newID() []byte {
+	raw := make([]byte, 8)
+	_, _ = rand.Read(raw) // never fails
+	return hex.AppendEncode(nil, raw)
 }
 
 func (h header) encode() []byte {

@@ -78,7 +78,7 @@ func (c *config) run(ctx context.Context, log *slog.Logger) (err error) {
 	cfg := renewer.Config{
 		Providers: providers.providers, Store: store.store, Policy: c.policy(), Logger: log,
 		PerAuthority: c.Renewal.PerService, PerTarget: c.Staging.PerTarget, CallsPerSecond: c.Renewal.CallsPerSecond,
-		CallTimeout: time.Duration(c.Renewal.CallTimeout), Instance: instanceName(),
+		CallTimeout: time.Duration(c.Renewal.CallTimeout), Instance: instanceName(store.file),
 	}
 	if staging.stager != nil {
 		cfg.Stager = staging.stager
@@ -125,11 +125,15 @@ func (c *config) listen() (net.Listener, error) {
 	return l, err
 }
 
-// instanceName tells this installation from a copy of its store elsewhere.
-func instanceName() string {
+// instanceName tells this installation from a copy of its store elsewhere, and from
+// itself before a backup was restored: what either has proved is proved again.
+func instanceName(file *boltstore.Store) string {
 	host, err := os.Hostname()
 	if err != nil {
-		return ""
+		host = ""
 	}
-	return host
+	if file == nil || file.ID() == "" {
+		return host
+	}
+	return host + " " + file.ID()
 }

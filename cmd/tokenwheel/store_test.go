@@ -232,3 +232,30 @@ func firstKey(t *testing.T, path string) string {
 	}
 	return keys.IDs()[0]
 }
+
+// TestB69_RestoredBackupIsKnownAsOne: a daemon that finds a backup in its store's
+// place renews every token before it believes what the store says of it. After a
+// mere restart nothing is renewed.
+func TestB69_RestoredBackupIsKnownAsOne(t *testing.T) {
+	s := newSite(t, hadooptest.Config{})
+	config, backup := s.config(t, ""), s.file("backup.db")
+	t.Setenv("TOKENWHEEL_ADDRESS", "unix://"+s.file("control.sock"))
+	d := startDaemon(t, config)
+	ok(t, "app", "register", "etl", "--obtain", "hdfs", "--stage-to", s.file("staged"), "--wait")
+	d.end(t)
+	ok(t, "store", "backup", "--config", config, backup)
+
+	renewals := s.NameNode.Journal.Count(hadooptest.OpRenew)
+	d = startDaemon(t, config)
+	ok(t, "token", "list")
+	d.end(t)
+	if n := s.NameNode.Journal.Count(hadooptest.OpRenew); n != renewals {
+		t.Errorf("%d renewals after a mere restart", n-renewals)
+	}
+
+	if err := os.Rename(backup, s.file("apps.db")); err != nil {
+		t.Fatal(err)
+	}
+	d = startDaemon(t, config)
+	eventually(t, "the token is renewed", d, func() bool { return s.NameNode.Journal.Count(hadooptest.OpRenew) > renewals })
+}
