@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -55,10 +56,12 @@ type Provider struct {
 	conns     connections
 
 	log *slog.Logger
+	// lookup finds the addresses of a host.
+	lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
-	mu      sync.Mutex // guards what follows
-	texts   map[string]string
-	trouble string // what was last said of our identity
+	mu      sync.Mutex          // guards what follows
+	texts   map[string][]string // of each NameNode as ip:port, the newest last
+	trouble string              // what was last said of our identity
 }
 
 var (
@@ -83,7 +86,7 @@ func New(c Config) (*Provider, error) {
 	}
 	p := &Provider{
 		cluster: cluster, renewer: c.Renewer, services: cluster.Services(), log: c.Logger,
-		addresses: map[string]*hrpc.Addresses{}, texts: map[string]string{},
+		addresses: map[string]*hrpc.Addresses{}, texts: map[string][]string{}, lookup: net.DefaultResolver.LookupNetIP,
 		conns: connections{cfg: cluster.RPC(""), open: map[string]*hrpc.Conn{}},
 	}
 	for _, s := range p.services {
@@ -268,7 +271,7 @@ func (p *Provider) Authorities(ctx context.Context) ([]plugins.Authority, error)
 			return nil, err
 		}
 		list[i] = plugins.Authority{Name: authorityName(s), Kinds: p.Kinds(), Obtains: true, Services: []string{canonical}}
-		for _, text := range p.allTexts(ctx, s) {
+		for _, text := range append(slices.Clone(s.Aliases), p.numericTexts(ctx, s)...) {
 			if !slices.Contains(list[i].Services, text) {
 				list[i].Services = append(list[i].Services, text)
 			}

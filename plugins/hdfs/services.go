@@ -33,7 +33,8 @@ func (p *Provider) serviceText(ctx context.Context, name string) (string, error)
 }
 
 // byIP is host:port as ip:port. The last good answer serves while names cannot
-// be looked up.
+// be looked up, and all of them are remembered: a token keeps the text of the
+// address that its NameNode had.
 func (p *Provider) byIP(ctx context.Context, addr string) (string, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -44,38 +45,62 @@ func (p *Provider) byIP(ctx context.Context, addr string) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupFor)
 	defer cancel()
-	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	found, err := p.lookup(ctx, "ip", host)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	known := p.texts[addr]
 	if err != nil || len(found) == 0 {
-		if text, ok := p.texts[addr]; ok {
-			return text, nil
+		if len(known) > 0 {
+			return known[len(known)-1], nil
 		}
 		return "", fmt.Errorf("look up %s: %w", host, err)
 	}
 	// Java takes the first address, and IPv4 before IPv6.
 	slices.SortStableFunc(found, func(a, b netip.Addr) int { return a.Unmap().BitLen() - b.Unmap().BitLen() })
-	p.texts[addr] = net.JoinHostPort(found[0].Unmap().String(), port)
-	return p.texts[addr], nil
+	text := net.JoinHostPort(found[0].Unmap().String(), port)
+	known = append(slices.DeleteFunc(known, func(k string) bool { return k == text }), text)
+	p.texts[addr] = known[max(0, len(known)-mostTexts):]
+	return text, nil
 }
 
-// allTexts are all texts under which tokens of a service go: the aliases of the
-// configuration, and each address as ip:port.
-func (p *Provider) allTexts(ctx context.Context, s hadoopconf.Nameservice) []string {
-	texts := slices.Clone(s.Aliases)
+// mostTexts bounds the addresses of one NameNode that are remembered.
+const mostTexts = 16
+
+// numericTexts are each address of a service as ip:port: as of now, and those
+// known from before.
+func (p *Provider) numericTexts(ctx context.Context, s hadoopconf.Nameservice) (texts []string) {
 	for _, addr := range s.Addresses {
 		if text, err := p.byIP(ctx, addr); err == nil {
 			texts = append(texts, text)
 		}
+		texts = append(texts, p.knownTexts(addr)...)
 	}
 	return texts
 }
 
+func (p *Provider) knownTexts(addr string) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.texts[addr])
+}
+
 // issuer is the authority of a service text. The text is a key, never an address.
+// Names are looked up only for a text that nothing else explains, so that no call
+// waits for a DNS that it does not need.
 func (p *Provider) issuer(ctx context.Context, service string) (string, error) {
-	service = strings.ToLower(service)
+	is := func(text string) bool { return strings.EqualFold(text, service) }
 	for _, s := range p.services {
-		if slices.ContainsFunc(p.allTexts(ctx, s), func(text string) bool { return strings.EqualFold(text, service) }) {
+		if slices.ContainsFunc(s.Aliases, is) {
+			return authorityName(s), nil
+		}
+		for _, addr := range s.Addresses {
+			if known := p.knownTexts(addr); len(known) > 0 && is(known[len(known)-1]) {
+				return authorityName(s), nil
+			}
+		}
+	}
+	for _, s := range p.services {
+		if slices.ContainsFunc(p.numericTexts(ctx, s), is) {
 			return authorityName(s), nil
 		}
 	}
