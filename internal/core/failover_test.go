@@ -154,3 +154,35 @@ func TestB22_TokensPurgedWhileWeWereDown(t *testing.T) {
 }
 
 func isRenew(a core.Action) bool { _, ok := a.(core.Renew); return ok }
+
+// A service that lost one token of many and knows the others is asked for two of
+// them, and no more.
+func TestAmnesia_OneLostTokenCostsTwoRenewals(t *testing.T) {
+	const apps = 100
+	w := newWorld(t, day, 7*day)
+	for i := range apps {
+		w.step(w.event(registration{app: app(fmt.Sprintf("a%d", i)), plan: plan(ns1)}))
+	}
+	w.run(time.Hour)
+	lost := w.held("a50", "ns1")
+	w.svc.tokens[lost].cancelled = true
+	total := func() (n int) {
+		for _, r := range w.svc.renewals {
+			n += r
+		}
+		return n
+	}
+	early := total()
+	for _, e := range w.core.Entries() {
+		if tok := e.Tokens[0]; len(e.Holders) == 1 && e.Holders[0].ID == "a50" {
+			w.step(core.TokenCommand{Request: w.ask(), Caller: operator, Token: tok.ID, Verb: core.RenewNow})
+		}
+	}
+	w.run(time.Minute)
+	if got := total() - early; got != 2 {
+		t.Errorf("%d of the others were renewed, want 2", got)
+	}
+	if !w.valid("a50", "ns1") {
+		t.Error("the one that was lost has no successor")
+	}
+}

@@ -274,6 +274,10 @@ func (c *Core) unknownYet(t *token, err error) {
 
 // dead: the service will never extend this token again.
 func (c *Core) dead(t *token, err error) {
+	if !t.dead {
+		t.dead = true
+		c.askNeighbours(t)
+	}
 	if c.obtainable(t) {
 		t.fixed, t.renewAt = true, never
 		c.judgeEnd(t)

@@ -24,6 +24,7 @@ type token struct {
 	failures  int
 	doubt     doubt
 	fixed     bool          // renewing does not extend it any more
+	dead      bool          // its service said so
 	renewedAt time.Duration // the last success
 	readUntil time.Duration // when the last readers of a set with it look for the next one
 	gates     []uint64      // applications whose first set waits for its first answer
