@@ -235,11 +235,15 @@ func TestConfig_EachBadValueIsNamedOnce(t *testing.T) {
 	}
 }
 
-// Shows: N32.
+// Shows: N32, C-F59.
 func TestConfig_ConnectTriesWhatTheFileNames(t *testing.T) {
 	s := newSite(t, hadooptest.Config{Principals: []string{"mallory"}})
 	good := s.config(t, "")
+	before := s.KDC.Logins()
 	ok(t, "config", "check", "--config", good)
+	if n := s.KDC.Logins(); n != before {
+		t.Errorf("a check that connects to nothing logged in %d times", n-before)
+	}
 	ok(t, "config", "check", "--connect", "--config", good)
 
 	t.Run("service down", func(t *testing.T) {

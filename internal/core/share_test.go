@@ -72,6 +72,7 @@ func TestY34_CancelOnlyWhenTheLastHolderLeaves(t *testing.T) {
 }
 
 // Whichever holder leaves first, and after a restart. Shows: C-Y14, C-Y05.
+// Shows: Y36, Y35, C-Y05, C-Y14.
 func TestY36_OneHolderWhoKeepsIsEnough(t *testing.T) {
 	for name, order := range map[string][]string{"keeper first": {"keep", "cancel"}, "keeper last": {"cancel", "keep"}} {
 		for _, restart := range []bool{false, true} {

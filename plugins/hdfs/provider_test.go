@@ -164,6 +164,40 @@ func TestCH18_OldTokenDoesNotStandInTheWay(t *testing.T) {
 	}
 }
 
+// The renewer of a token is our own short name unless the configuration names
+// another, and what the daemon obtains it must be able to renew.
+//
+// Shows: C-F55, C-F58, K10.
+func TestCF55_RenewerIsOurselvesUnlessConfigured(t *testing.T) {
+	cluster := start(t, hadooptest.Config{})
+	keytab, err := cluster.Keytab(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for configured, want := range map[string]string{"": "tokenwheel", "somebody": "somebody"} {
+		p, err := hdfs.New(hdfs.Config{ConfDir: cluster.ConfDir, Krb5Conf: cluster.Krb5Conf, Principal: self + "@" + cluster.Realm, Keytab: keytab, Renewer: configured})
+		if err != nil {
+			t.Fatal(err)
+		}
+		grants, err := p.Obtain(t.Context(), plugins.ObtainRequest{User: "alice"})
+		if err != nil || len(grants) != 1 {
+			t.Fatalf("%d grants, %v", len(grants), err)
+		}
+		id, err := p.Identify(t.Context(), grants[0].Token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id.Renewer != want || !id.Ours {
+			t.Errorf("configured %q: the renewer is %q (ours: %v), want %q", configured, id.Renewer, id.Ours, want)
+		}
+		_, err = p.Renew(t.Context(), grants[0].Token)
+		if denied := plugins.KindOf(err) == plugins.KindDenied; denied != (configured != "") {
+			t.Errorf("configured %q: renewing it: %v", configured, err)
+		}
+		_ = p.Close()
+	}
+}
+
 // A keytab that was half written: the keys of the login before go on serving, and
 // the log says so while there is time, once.
 //

@@ -53,6 +53,7 @@ func interopCredentials() map[string]plugins.Credentials {
 	return map[string]plugins.Credentials{"empty": {}, "lengths": edges, "texts": texts}
 }
 
+// Shows: Y47, C-H37.
 func TestJavaReadsWhatWeWrite(t *testing.T) {
 	for name, creds := range interopCredentials() {
 		for _, format := range tokenFileFormats {
