@@ -63,6 +63,7 @@ func newRoot() *cobra.Command {
 		newConfig(),
 		newCreds(),
 		newFetch(),
+		newSimulate(),
 		newDemo(),
 		newDemoExecutor(),
 		newDemoProvider(),

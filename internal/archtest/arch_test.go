@@ -84,7 +84,7 @@ var arrows = map[string][]string{
 	"test/scale":                    {"internal/scale"},
 	"cmd/tokenwheel": {
 		"plugins", "plugins/...", "appregistry", "appregistry/...", "renewer", "fsstaging", "hadooptoken", "examples/gatepass/pass",
-		"internal/control", "internal/krb", "internal/hadoopconf", "internal/namenode", "internal/hclogslog", "internal/demo",
+		"internal/control", "internal/krb", "internal/hadoopconf", "internal/namenode", "internal/hclogslog", "internal/demo", "internal/sim",
 	},
 }
 

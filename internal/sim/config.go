@@ -21,6 +21,12 @@ import (
 
 const day = 24 * time.Hour
 
+// Policy and Lifetimes are what the engine and the services go by.
+type (
+	Policy    = core.Policy
+	Lifetimes = hadooptest.Lifetimes
+)
+
 // Config is a world to be run through. Zero fields take what their comments say.
 type Config struct {
 	Seed     uint64
@@ -29,11 +35,11 @@ type Config struct {
 	Services int           // 0: 2
 	Arrivals time.Duration // over which the first applications come; 0: 6 h, or a quarter of Length
 
-	Policy         core.Policy
+	Policy         Policy
 	PerAuthority   int           // calls to one service at a time; 0: 4
 	CallTimeout    time.Duration // 0: 30 s
 	CallsPerSecond float64       // to one service; 0: 100
-	Lifetimes      hadooptest.Lifetimes
+	Lifetimes      Lifetimes
 	Faults         Faults
 
 	// Tamper stands between core and world and may change what the core wants
