@@ -43,6 +43,9 @@ type Config struct {
 	// one table of tokens; the first is active.
 	Nameservice string
 	NameNodes   int // 0: two with a Nameservice; without one there is one
+	// InMemory clusters use no network: they are reached by [Cluster.Dial] alone, at
+	// addresses that stand for nothing. So they can be in a testing/synctest bubble.
+	InMemory bool
 	// Now is the cluster's clock; nil: the machine's.
 	Now func() time.Time
 	// Dir is where configuration and keytabs are written; "": a temporary
@@ -151,6 +154,10 @@ func (c *Cluster) startKDC(cfg Config, source clock.Source) (err error) {
 			return err
 		}
 	}
+	if cfg.InMemory {
+		c.KDCAddr = "127.0.0.1:88"
+		return nil
+	}
 	c.KDCAddr, err = c.kdc.Listen()
 	return err
 }
@@ -175,7 +182,7 @@ func (c *Cluster) startNameNodes(cfg Config, source clock.Source, offer []sasl.Q
 	}
 	c.served = make(chan error, count)
 	for i := range count {
-		lis, err := net.Listen("tcp", "127.0.0.1:0")
+		lis, err := cfg.listen(i)
 		if err != nil {
 			return err
 		}
@@ -190,6 +197,13 @@ func (c *Cluster) startNameNodes(cfg Config, source clock.Source, offer []sasl.Q
 	}
 	c.NameNode, c.Addr = c.NameNodes[0], c.NameNodes[0].Addr
 	return nil
+}
+
+func (c Config) listen(nth int) (net.Listener, error) {
+	if c.InMemory {
+		return listenInMemory(fmt.Sprintf("127.0.0.1:%d", 8020+nth)), nil
+	}
+	return net.Listen("tcp", "127.0.0.1:0")
 }
 
 func (c *Cluster) qualify(principal string) string {

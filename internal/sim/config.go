@@ -19,7 +19,7 @@ import (
 	"github.com/tokenwheel/tokenwheel/internal/core"
 )
 
-const day = 24 * time.Hour
+const day time.Duration = 24 * time.Hour
 
 // Policy and Lifetimes are what the engine and the services go by.
 type (

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"time"
 )
 
 // mostNamed is how many losses and harms a report names.
@@ -41,7 +40,7 @@ func (w *world) finish() {
 	}
 	r.Harmful = len(j.harms)
 	r.Harms = j.harms[:min(len(j.harms), mostNamed)]
-	r.TokenDays = float64(j.slotTime) / float64(24*time.Hour)
+	r.TokenDays = float64(j.slotTime) / float64(day.Microseconds())
 	if r.Lost == 0 && r.TokenDays > 0 {
 		r.Bound = 3 / r.TokenDays
 	}

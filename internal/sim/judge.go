@@ -29,7 +29,7 @@ type judge struct {
 	harms  []Harm
 	jobs   [][]job // by service: what had to be called by when
 
-	slotTime   time.Duration
+	slotTime   int64 // in microseconds: in nanoseconds 10,000 applications overflow it
 	lateness   []time.Duration
 	left       []float32 // of the life, at each renewal of a token that somebody holds
 	dark       []time.Duration
@@ -159,7 +159,7 @@ func (j *judge) leave(a *app) {
 		if sl == nil {
 			continue
 		}
-		j.slotTime += j.w.now - sl.armed
+		j.slotTime += (j.w.now - sl.armed).Microseconds()
 		if l := sl.lease; l != nil {
 			l.slots = slices.DeleteFunc(l.slots, func(s *slot) bool { return s == sl })
 			sl.lease = nil

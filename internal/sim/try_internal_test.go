@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"hash/fnv"
 	"testing"
 	"time"
 
@@ -84,5 +85,19 @@ func TestWindows(t *testing.T) {
 		if _, in := ws.at(at); in != want {
 			t.Errorf("at %v: %v, want %v", at, in, want)
 		}
+	}
+}
+
+func TestTokenDays_OfManyApplications(t *testing.T) {
+	w := &world{now: 30 * day, report: &Report{}, history: history{fnv.New64a()}}
+	w.judge = &judge{w: w}
+	for range 20_000 {
+		a := &app{w: w, slots: []*slot{{}, {}}}
+		a.reader = &reader{w: w, app: a}
+		w.judge.leave(a)
+	}
+	w.finish()
+	if got := w.report.TokenDays; got != 2*30*20_000 {
+		t.Errorf("%g token-days, want 1,200,000", got)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/tokenwheel/tokenwheel/hadooptoken"
+	"github.com/tokenwheel/tokenwheel/internal/clock"
 	"github.com/tokenwheel/tokenwheel/internal/hadoopconf"
 	pb "github.com/tokenwheel/tokenwheel/internal/hadooppb"
 	"github.com/tokenwheel/tokenwheel/internal/hrpc"
@@ -43,7 +44,21 @@ type Config struct {
 
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error) // nil: a net.Dialer
 
+	// Clock gives the time since some fixed moment, never backwards and going on
+	// through suspend, and the date, by which Kerberos goes. nil: the machine's clocks.
+	Clock func() (boot time.Duration, wall time.Time)
+
 	Logger *slog.Logger // nil: silent
+}
+
+func (c Config) clock() clock.Source {
+	if c.Clock == nil {
+		return clock.System()
+	}
+	return clock.Func(func() clock.Instant {
+		boot, wall := c.Clock()
+		return clock.Instant{Boot: boot, Wall: wall}
+	})
 }
 
 // Provider is a [plugins.Provider] that also says which services are its own and
@@ -73,7 +88,7 @@ var (
 // New reads the configuration. It connects to nothing.
 func New(c Config) (*Provider, error) {
 	cluster, err := namenode.Open(namenode.Config{
-		ConfDir: c.ConfDir, Krb5Conf: c.Krb5Conf, Principal: c.Principal, Keytab: c.Keytab, CCache: c.CCache, Dial: c.Dial,
+		ConfDir: c.ConfDir, Krb5Conf: c.Krb5Conf, Principal: c.Principal, Keytab: c.Keytab, CCache: c.CCache, Dial: c.Dial, Clock: c.clock(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("hdfs provider: %w", err)
