@@ -1,9 +1,9 @@
 # make test is the README's second command: everything, on a fresh machine.
-.PHONY: test lint unit demo mutants real differential fuzz bench bench-yarn generate
+.PHONY: test lint unit demo mutants real real-ha differential fuzz bench bench-yarn generate
 
 GOLANGCI := go tool -modfile=test/tools/go.mod golangci-lint
 
-test: lint unit demo mutants real
+test: lint unit demo mutants real real-ha
 	@echo "all tiers passed"
 
 lint:
@@ -25,7 +25,11 @@ mutants:
 
 # A real KDC, NameNode and DataNode, Java's own client, and kill -9.
 real:
-	cd test/real && go test -count=1 -timeout 30m ./...
+	cd test/real && go test -count=1 -timeout 30m -skip '^TestTwoNameNodes$$' ./...
+
+# Two NameNodes that fail over, some twenty times while the daemon works. Two minutes.
+real-ha:
+	cd test/real && go test -count=1 -timeout 15m -v -run '^TestTwoNameNodes$$' .
 
 # The test kit beside the real NameNode: SCRIPTS random stories of SEED (0: by chance).
 SCRIPTS ?= 1000

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -50,6 +51,9 @@ type Options struct {
 	// DaemonFlags are the JVM flags of the NameNode and the DataNode where speed counts; nil: those that start quickly.
 	DaemonFlags []string
 
+	// HA: two NameNodes serve the nameservice lab; the first is active.
+	HA bool
+
 	// Core and HDFS are further properties of core-site.xml and hdfs-site.xml; they win over the harness's own.
 	Core, HDFS map[string]string
 }
@@ -60,8 +64,10 @@ type Cluster struct {
 	Krb5Conf     string // path of krb5.conf
 	KDCAddr      string // host:port, TCP and UDP
 	ConfDir      string // HADOOP_CONF_DIR: core-site.xml and hdfs-site.xml as servers and clients read them
-	NameNodeAddr string // host:port of the NameNode's RPC, as in fs.defaultFS
-	WebAddr      string // host:port of the NameNode's HTTP: WebHDFS and JMX
+	NameNodeAddr string // host:port of the NameNode's RPC, as in fs.defaultFS; with HA the first one's
+	WebAddr      string // host:port of the NameNode's HTTP: WebHDFS and JMX; with HA the first one's
+
+	NameNodes []*NameNode // with HA
 
 	opts  Options
 	tools tools
@@ -85,7 +91,7 @@ func Start(ctx context.Context, opts Options) (_ *Cluster, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("start cluster: %w", err)
 	}
-	ports, err := freePorts(3)
+	ports, err := freePorts(5)
 	if err != nil {
 		return nil, fmt.Errorf("start cluster: %w", err)
 	}
@@ -105,9 +111,14 @@ func Start(ctx context.Context, opts Options) (_ *Cluster, err error) {
 			err = fmt.Errorf("start cluster in %s: %w", dir, err)
 		}
 	}()
-	for _, step := range []func(context.Context) error{
+	steps := []func(context.Context) error{
 		c.createRealm, c.StartKDC, c.writeHadoopConf, c.format, c.StartNameNode, c.startDataNode, c.createHomes,
-	} {
+	}
+	if opts.HA {
+		c.pair(ports[1:])
+		steps = slices.Replace(steps, 3, 5, c.startPair)
+	}
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -119,6 +130,10 @@ func Start(ctx context.Context, opts Options) (_ *Cluster, err error) {
 func (c *Cluster) Stop() {
 	c.dataNode.stop()
 	c.nameNode.stop()
+	for _, n := range c.NameNodes {
+		n.proc.stop()
+		n.proc = nil
+	}
 	c.kdc.stop()
 	c.dataNode, c.nameNode, c.kdc = nil, nil, nil
 }
@@ -129,7 +144,11 @@ func (c *Cluster) Remove() error { return os.RemoveAll(c.Dir) }
 // Logs returns the last lines of each daemon's log, for a failed test's output.
 func (c *Cluster) Logs() string {
 	var s string
-	for _, name := range []string{kdcName, nameNodeName, dataNodeName} {
+	names := []string{kdcName, nameNodeName, dataNodeName}
+	for _, n := range c.NameNodes {
+		names = append(names, n.ID)
+	}
+	for _, name := range names {
 		s += tail(c.logFile(name)) + "\n"
 	}
 	return s

@@ -42,7 +42,7 @@ func (c *Cluster) writeHadoopConf(context.Context) error {
 	}
 	for name, text := range map[string][]byte{
 		"core-site.xml":    siteXML(c.coreSite(), c.opts.Core),
-		"hdfs-site.xml":    siteXML(c.hdfsSite(), c.opts.HDFS),
+		"hdfs-site.xml":    siteXML(c.hdfsSite(), with(c.haSite(), c.opts.HDFS)),
 		"log4j.properties": []byte(log4jProperties),
 	} {
 		if err := os.WriteFile(filepath.Join(c.ConfDir, name), text, 0o600); err != nil {
@@ -58,7 +58,7 @@ func (c *Cluster) coreSite() map[string]string {
 		protection = "authentication"
 	}
 	return map[string]string{
-		"fs.defaultFS":                               "hdfs://" + c.NameNodeAddr,
+		"fs.defaultFS":                               c.defaultFS(),
 		"hadoop.security.authentication":             "kerberos",
 		"hadoop.security.authorization":              "true",
 		"hadoop.security.auth_to_local":              authToLocal,
@@ -71,6 +71,13 @@ func (c *Cluster) coreSite() map[string]string {
 		"hadoop.kerberos.min.seconds.before.relogin": "1",
 		"ipc.client.connect.max.retries":             "3",
 	}
+}
+
+func (c *Cluster) defaultFS() string {
+	if c.opts.HA {
+		return "hdfs://" + Nameservice
+	}
+	return "hdfs://" + c.NameNodeAddr
 }
 
 func (c *Cluster) hdfsSite() map[string]string {

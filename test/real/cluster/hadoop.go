@@ -2,11 +2,8 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"time"
 )
 
@@ -105,24 +102,12 @@ func (c *Cluster) awaitNameNode(ctx context.Context, p *process, ready func(fsSt
 }
 
 func (c *Cluster) fsState(ctx context.Context) (fsState, error) {
-	jmx := url.URL{Scheme: "http", Host: c.WebAddr, Path: "/jmx", RawQuery: "qry=Hadoop:service=NameNode,name=FSNamesystemState"}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, jmx.String(), nil)
-	if err != nil {
+	var beans []fsState
+	if err := jmx(ctx, c.WebAddr, "FSNamesystemState", &beans); err != nil {
 		return fsState{}, err
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fsState{}, err
-	}
-	defer resp.Body.Close()
-	var answer struct {
-		Beans []fsState `json:"beans"`
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
-		return fsState{}, fmt.Errorf("read JMX (%s): %w", resp.Status, err)
-	}
-	if len(answer.Beans) != 1 {
+	if len(beans) != 1 {
 		return fsState{}, errors.New("the NameNode has no FSNamesystemState yet")
 	}
-	return answer.Beans[0], nil
+	return beans[0], nil
 }
