@@ -1,7 +1,9 @@
 package appregistry_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -16,6 +18,7 @@ import (
 	"github.com/tokenwheel/tokenwheel/appregistry"
 	"github.com/tokenwheel/tokenwheel/appregistry/boltstore"
 	"github.com/tokenwheel/tokenwheel/plugins"
+	"github.com/tokenwheel/tokenwheel/renewer"
 )
 
 var newFixture = flag.Bool("new-fixture", false, "write the newest of the fixtures, which must not be there yet")
@@ -185,6 +188,54 @@ func TestB65_EverySchemaIsRead(t *testing.T) {
 		})
 	}
 }
+
+// TestB65_EngineStartsFromEverySchema: what a release left is taken up by a whole
+// engine of today, under the next epoch.
+func TestB65_EngineStartsFromEverySchema(t *testing.T) {
+	for _, f := range fixtures {
+		t.Run(f.file, func(t *testing.T) {
+			s := openFixture(t, f.file)
+			r, err := renewer.New(renewer.Config{
+				Providers: map[string]plugins.Provider{"hdfs": unreachable{}}, Store: s, Instance: "node-1.example.com",
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := full()
+			err = r.Run(t.Context(), func(ctx context.Context) error {
+				entries, err := r.Entries(ctx)
+				if err == nil && (len(entries) != 1 || entries[0].ID != want.EntryIDs()[0] || entries[0].Owner != "alice") {
+					t.Errorf("entries %+v", entries)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			head, err := s.Get(t.Context(), []byte("header"))
+			if err != nil || !bytes.Contains(head, []byte(`"epoch":4,`)) {
+				t.Errorf("the header is %s, %v; want epoch 4", head, err)
+			}
+		})
+	}
+}
+
+// unreachable is a provider whose service is down.
+type unreachable struct{}
+
+var errDown = errors.New("down")
+
+func (unreachable) Kinds() []string { return []string{"HDFS_DELEGATION_TOKEN"} }
+
+func (unreachable) Obtain(context.Context, plugins.ObtainRequest) ([]plugins.Grant, error) {
+	return nil, errDown
+}
+
+func (unreachable) Renew(context.Context, plugins.Token) (time.Time, error) {
+	return time.Time{}, errDown
+}
+
+func (unreachable) Cancel(context.Context, plugins.Token) error { return errDown }
 
 // recordsOf lists all records of a registry.
 func recordsOf(r *appregistry.Registry) (all []any) {
