@@ -58,6 +58,7 @@ var arrows = map[string][]string{
 	"hadooptoken":                   {"plugins", "internal/writable"},
 	"fsstaging":                     {"internal/namenode", "plugins", "appregistry", "hadooptoken", "internal/krb", "internal/hrpc", "internal/sasl", "internal/hadoopconf", "internal/clock"},
 	"fsstaging/stagetest":           {"plugins", "appregistry", "hadooptoken", "fsstaging"},
+	"hadooptest/faultproxy":         {},
 	"hadooptest":                    {"plugins", "hadooptoken", "internal/krb/...", "internal/krb", "internal/sasl", "internal/hadooppb", "internal/clock"},
 	"internal/archtest":             {},
 	"internal/clock":                {},
