@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenwheel/tokenwheel/internal/faulttest"
 	"github.com/tokenwheel/tokenwheel/plugins/hdfs"
 	"github.com/tokenwheel/tokenwheel/plugins/hdfs/hdfstest"
 	"github.com/tokenwheel/tokenwheel/test/real/cluster"
@@ -45,15 +46,27 @@ func first(principal string) string {
 //
 // Shows: N1, N3, N6, N9, N13, N18, N32, Y24, C-H03, C-H04, C-H06, C-H20, C-H31, T-07, T-08, P12.
 func TestTheProviderOnTheRealNameNode(t *testing.T) {
-	hdfstest.Run(t, func(t *testing.T, protection string) hdfstest.Cluster {
-		return hdfstest.Cluster{
-			ConfDir: clientConf(t, shared, protection), Krb5Conf: shared.Krb5Conf, Realm: cluster.Realm,
-			Service: "127.0.0.1:" + port(t, shared.NameNodeAddr),
-			Self:    first(cluster.TokenwheelPrincipal), Other: first(cluster.BobPrincipal),
-			Keytab:        func(principal string) (string, error) { return shared.Keytab(principal), nil },
-			RenewInterval: 24 * time.Hour, MaxLifetime: 7 * 24 * time.Hour,
-			Break: shared.RestartNameNode,
-		}
+	hdfstest.Run(t, asSuitesSeeIt)
+}
+
+// asSuitesSeeIt is the shared cluster for clients that demand one protection.
+func asSuitesSeeIt(t *testing.T, protection string) hdfstest.Cluster {
+	return hdfstest.Cluster{
+		ConfDir: clientConf(t, shared, protection), Krb5Conf: shared.Krb5Conf, Realm: cluster.Realm,
+		Service: "127.0.0.1:" + port(t, shared.NameNodeAddr),
+		Self:    first(cluster.TokenwheelPrincipal), Other: first(cluster.BobPrincipal),
+		Keytab:        func(principal string) (string, error) { return shared.Keytab(principal), nil },
+		RenewInterval: 24 * time.Hour, MaxLifetime: 7 * 24 * time.Hour,
+		Break: shared.RestartNameNode,
+	}
+}
+
+// Bad networks and men in the middle, before a real KDC and NameNode.
+//
+// Shows: B02, B04, B12, B13, B14, B15, B16, B17, B18, B34, T-15.
+func TestTheFaultsOnTheRealNameNode(t *testing.T) {
+	faulttest.Run(t, func(t *testing.T, protection string) faulttest.Cluster {
+		return faulttest.Cluster{Cluster: asSuitesSeeIt(t, protection), NameNode: shared.NameNodeAddr, KDC: shared.KDCAddr}
 	})
 }
 
