@@ -32,53 +32,67 @@ type Cluster struct {
 // protections are the words of hadoop.rpc.protection.
 var protections = []string{"authentication", "integrity", "privacy"}
 
-// Run runs the suite. Open is called with each of the protections, more than once and
-// concurrently; a cluster that it starts ends with the test it is given.
-func Run(t *testing.T, open func(t *testing.T, protection string) Cluster) {
-	t.Helper()
-	// These count what the process allocates, and run alone.
-	for _, protection := range protections {
-		t.Run("nonsense in place of a message at "+protection, func(t *testing.T) { nonsense(t, open(t, protection)) })
-	}
-	t.Run("nonsense from the KDC", func(t *testing.T) { nonsenseFromKDC(t, open(t, "privacy")) })
+// Open gives a running cluster with one of the protections. It is called concurrently;
+// a cluster that it starts ends with the test it is given.
+type Open func(t *testing.T, protection string) Cluster
 
-	// The others mostly wait.
-	for _, test := range []struct {
-		name string
-		run  func(*testing.T, Cluster)
-	}{
-		{"reset at each byte of the handshake", resetAtEachByte},
-		{"half-open in a call and in a login", halfOpen},
-		{"one byte a second", oneByteASecond},
-		{"delayed", delayed},
-		{"stop with a hundred half-open connections", stopHalfOpen},
-		{"two of three KDCs dead", deadKDCs},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			test.run(t, open(t, "privacy"))
-		})
-	}
+// test is one part of a suite; most of its time it waits.
+type test struct {
+	name string
+	run  func(*testing.T, Cluster, string)
+}
+
+// run runs tests at once, each on a cluster with each of the protections.
+func run(t *testing.T, open Open, protections []string, tests ...test) {
+	t.Helper()
 	for _, protection := range protections {
-		for _, test := range []struct {
-			name string
-			run  func(*testing.T, Cluster, string)
-		}{
-			{"reset at each message", resetAtEachMessage},
-			{"reset before the answer", resetBeforeTheAnswer},
-			{"each byte flipped", flips},
-			{"forged answers to the engine", forgedAnswers},
-		} {
+		for _, test := range tests {
 			t.Run(test.name+" at "+protection, func(t *testing.T) {
 				t.Parallel()
 				test.run(t, open(t, protection), protection)
 			})
 		}
 	}
-	t.Run("answers twice and out of order", func(t *testing.T) {
-		t.Parallel()
-		answersTwice(t, open(t, "authentication"))
-	})
+}
+
+var one = []string{"privacy"}
+
+// Resets breaks connections at each byte of the login, at each message, and between
+// what a service does and what it says.
+func Resets(t *testing.T, open Open) {
+	t.Helper()
+	run(t, open, one, test{"reset at each byte of the handshake", resetAtEachByte})
+	run(t, open, protections, test{"reset at each message", resetAtEachMessage}, test{"reset before the answer", resetBeforeTheAnswer})
+}
+
+// Silence lets connections hang, or bring next to nothing.
+func Silence(t *testing.T, open Open) {
+	t.Helper()
+	run(t, open, one,
+		test{"half-open in a call and in a login", halfOpen},
+		test{"half-open under a kept connection", keptSilent},
+		test{"one byte a second", oneByteASecond},
+		test{"delayed", delayed},
+		test{"stop with a hundred half-open connections", stopHalfOpen},
+	)
+}
+
+// Lies changes what a NameNode says, byte by byte, message by message, and as a man in
+// the middle would.
+func Lies(t *testing.T, open Open) {
+	t.Helper()
+	for _, protection := range protections { // which counts what the process allocates, and runs alone
+		t.Run("nonsense in place of a message at "+protection, func(t *testing.T) { nonsense(t, open(t, protection)) })
+	}
+	run(t, open, protections, test{"each byte flipped", flips}, test{"forged answers to the engine", forgedAnswers})
+	run(t, open, protections[:1], test{"answers twice and out of order", answersTwice})
+}
+
+// KDCs does the like to the realm's KDC.
+func KDCs(t *testing.T, open Open) {
+	t.Helper()
+	t.Run("nonsense from the KDC", func(t *testing.T) { nonsenseFromKDC(t, open(t, one[0])) })
+	run(t, open, one, test{"two of three KDCs dead", deadKDCs})
 }
 
 // patience bounds an attempt that nothing disturbs.

@@ -37,7 +37,7 @@ func (c Cluster) atKDCs(t *testing.T, addrs ...string) Cluster {
 }
 
 // Two KDCs take connections and never answer, the third is well.
-func deadKDCs(t *testing.T, c Cluster) {
+func deadKDCs(t *testing.T, c Cluster, _ string) {
 	const most = 6 * time.Second
 	silent := func() string {
 		p := proxy(t, c.KDC)

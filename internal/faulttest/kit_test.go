@@ -13,24 +13,34 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// The real tier runs the same suite on a real KDC and NameNode.
-//
-// Shows: B02, B04, B12, B13, B14, B15, B16, B17, B18, B34, T-15.
-func TestOnTheKit(t *testing.T) {
-	const self = "tokenwheel/127.0.0.1"
+// The real tier runs the same suites on a real KDC and NameNode.
+
+// Shows: B15.
+func TestB14_ResetsOnTheKit(t *testing.T) { faulttest.Resets(t, kit) }
+
+// Shows: B12, B16.
+func TestB13_SilenceOnTheKit(t *testing.T) { faulttest.Silence(t, kit) }
+
+// Shows: B17, B18, T-15.
+func TestB34_LiesOnTheKit(t *testing.T) { faulttest.Lies(t, kit) }
+
+// Shows: B04.
+func TestB02_KDCsOnTheKit(t *testing.T) { faulttest.KDCs(t, kit) }
+
+const self = "tokenwheel/127.0.0.1"
+
+func kit(t *testing.T, protection string) faulttest.Cluster {
 	lifetimes := hadooptest.Lifetimes{RenewInterval: 24 * time.Hour, MaxLifetime: 7 * 24 * time.Hour}
-	faulttest.Run(t, func(t *testing.T, protection string) faulttest.Cluster {
-		c := hadooptest.NewCluster(t, hadooptest.Config{
-			Protection: []string{protection}, Lifetimes: lifetimes,
-			Principals: []string{self}, ProxyUsers: map[string][]string{"tokenwheel": {"alice"}},
-		})
-		return faulttest.Cluster{
-			Cluster: hdfstest.Cluster{
-				ConfDir: c.ConfDir, Krb5Conf: c.Krb5Conf, Realm: c.Realm, Service: c.Addr, Self: self,
-				Keytab:        func(principal string) (string, error) { return c.Keytab(principal) },
-				RenewInterval: lifetimes.RenewInterval, MaxLifetime: lifetimes.MaxLifetime,
-			},
-			NameNode: c.Addr, KDC: c.KDCAddr,
-		}
+	c := hadooptest.NewCluster(t, hadooptest.Config{
+		Protection: []string{protection}, Lifetimes: lifetimes,
+		Principals: []string{self}, ProxyUsers: map[string][]string{"tokenwheel": {"alice"}},
 	})
+	return faulttest.Cluster{
+		Cluster: hdfstest.Cluster{
+			ConfDir: c.ConfDir, Krb5Conf: c.Krb5Conf, Realm: c.Realm, Service: c.Addr, Self: self,
+			Keytab:        func(principal string) (string, error) { return c.Keytab(principal) },
+			RenewInterval: lifetimes.RenewInterval, MaxLifetime: lifetimes.MaxLifetime,
+		},
+		NameNode: c.Addr, KDC: c.KDCAddr,
+	}
 }

@@ -40,7 +40,7 @@ func (s side) before(k int, end error) (f faultproxy.Fault, hit *atomic.Bool) {
 // manyMessages is more than a login and a call have in either direction.
 const manyMessages = 20
 
-func resetAtEachByte(t *testing.T, c Cluster) {
+func resetAtEachByte(t *testing.T, c Cluster, _ string) {
 	p := proxy(t, c.NameNode)
 	for _, a := range c.attempts(t, p) {
 		for _, s := range sides {

@@ -21,9 +21,9 @@ const slack = 2 * time.Second
 // endsAt makes an attempt with a deadline, which must end there, and in time.
 func endsAt(t *testing.T, what string, deadline time.Duration, a attempt) (took time.Duration) {
 	t.Helper()
+	start := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
-	start := time.Now()
 	err := a.do(ctx)
 	took = time.Since(start)
 	if took > deadline+slack {
@@ -36,7 +36,7 @@ func endsAt(t *testing.T, what string, deadline time.Duration, a attempt) (took 
 	return took
 }
 
-func halfOpen(t *testing.T, c Cluster) {
+func halfOpen(t *testing.T, c Cluster, _ string) {
 	const deadline = 200 * time.Millisecond
 	p := proxy(t, c.NameNode)
 	for _, a := range c.attempts(t, p) {
@@ -54,8 +54,28 @@ func halfOpen(t *testing.T, c Cluster) {
 	}
 }
 
+// The connection that is kept for renewals goes silent under one. The next one is not
+// made on it again.
+func keptSilent(t *testing.T, c Cluster, _ string) {
+	const deadline = time.Second
+	p := proxy(t, c.NameNode)
+	provider := c.provider(t, p)
+	token := mustObtain(t, provider)
+	renew := attempt{"renew", func(ctx context.Context) error { _, err := provider.Renew(ctx, token); return err }}
+	last := c.answer(t, p, renew)
+	p.Reset()
+	f, hit := sides[1].before(last+1, faultproxy.ErrHalfOpen)
+	p.Use(once(f))
+	recovers(t, p, "a reset", renew)
+	endsAt(t, "silence on the kept connection", deadline, renew)
+	if !hit.Load() || p.Connections() != 1 {
+		t.Errorf("%d connections, silent: %v; want the kept one to fall silent", p.Connections(), hit.Load())
+	}
+	recovers(t, p, "silence on the kept connection", renew)
+}
+
 // Every byte is progress, so that only a deadline of the whole attempt ends it.
-func oneByteASecond(t *testing.T, c Cluster) {
+func oneByteASecond(t *testing.T, c Cluster, _ string) {
 	const deadline = 1500 * time.Millisecond
 	for _, s := range sides {
 		p := proxy(t, c.NameNode)
@@ -74,7 +94,7 @@ func oneByteASecond(t *testing.T, c Cluster) {
 }
 
 // Slow is not broken.
-func delayed(t *testing.T, c Cluster) {
+func delayed(t *testing.T, c Cluster, _ string) {
 	p := proxy(t, c.NameNode)
 	all := c.attempts(t, p)
 	p.Use(func(int) faultproxy.Fault {
@@ -91,7 +111,7 @@ func delayed(t *testing.T, c Cluster) {
 
 // A hundred services hang, each on a connection of its own, and the engine is told to
 // stop.
-func stopHalfOpen(t *testing.T, c Cluster) {
+func stopHalfOpen(t *testing.T, c Cluster, _ string) {
 	const services, most = 100, 5 * time.Second
 	p := proxy(t, c.NameNode)
 	var hung atomic.Int64

@@ -1,5 +1,7 @@
 package mutants
 
+import "slices"
+
 // Files, store, wire and kit.
 var outside = []Mutant{
 	{
@@ -82,4 +84,4 @@ var outside = []Mutant{
 }
 
 // All is every mutant there is.
-var All = append(engine[:len(engine):len(engine)], outside...)
+var All = slices.Concat(engine, outside, network)

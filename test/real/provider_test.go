@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tokenwheel/tokenwheel/internal/faulttest"
 	"github.com/tokenwheel/tokenwheel/plugins/hdfs"
 	"github.com/tokenwheel/tokenwheel/plugins/hdfs/hdfstest"
 	"github.com/tokenwheel/tokenwheel/test/real/cluster"
@@ -59,15 +58,6 @@ func asSuitesSeeIt(t *testing.T, protection string) hdfstest.Cluster {
 		RenewInterval: 24 * time.Hour, MaxLifetime: 7 * 24 * time.Hour,
 		Break: shared.RestartNameNode,
 	}
-}
-
-// Bad networks and men in the middle, before a real KDC and NameNode.
-//
-// Shows: B02, B04, B12, B13, B14, B15, B16, B17, B18, B34, T-15.
-func TestTheFaultsOnTheRealNameNode(t *testing.T) {
-	faulttest.Run(t, func(t *testing.T, protection string) faulttest.Cluster {
-		return faulttest.Cluster{Cluster: asSuitesSeeIt(t, protection), NameNode: shared.NameNodeAddr, KDC: shared.KDCAddr}
-	})
 }
 
 func TestCheckIsAnsweredByTheRealNameNode(t *testing.T) {

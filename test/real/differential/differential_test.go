@@ -26,7 +26,7 @@ var (
 )
 
 // atOnce is how many scripts share the starts of the services: more would make steps late.
-const atOnce = 1000
+const atOnce = 2000
 
 const allProtections = "authentication,integrity,privacy"
 
@@ -57,6 +57,7 @@ func TestM16_TheKitAnswersAsTheRealNameNode(t *testing.T) {
 		for _, p := range run {
 			report.add(p)
 		}
+		t.Logf("%d scripts, %d steps compared so far", report.scripts, report.steps)
 	}
 	report.judge(t)
 }
