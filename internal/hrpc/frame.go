@@ -29,17 +29,18 @@ func appendFrame(dst []byte, messages ...proto.Message) ([]byte, error) {
 	start := len(dst)
 	dst = append(dst, make([]byte, lengthBytes)...)
 	for _, m := range messages {
-		b, err := proto.Marshal(m)
-		if err != nil {
+		var err error
+		dst = protowire.AppendVarint(dst, uint64(proto.Size(m)))
+		if dst, err = (proto.MarshalOptions{UseCachedSize: true}).MarshalAppend(dst, m); err != nil {
 			return nil, fmt.Errorf("encode %s: %w", m.ProtoReflect().Descriptor().Name(), err)
 		}
-		dst = protowire.AppendBytes(dst, b)
 	}
 	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-lengthBytes))
 	return dst, nil
 }
 
-// readFrame reads one frame and returns what follows its length. No more is allocated than has arrived.
+// readFrame reads one frame and returns what follows its length. Beyond a
+// first [atOnce] bytes no more is allocated than has arrived.
 func readFrame(r io.Reader, limit int) ([]byte, error) {
 	var length [lengthBytes]byte
 	if _, err := io.ReadFull(r, length[:]); err != nil {
@@ -49,14 +50,27 @@ func readFrame(r io.Reader, limit int) ([]byte, error) {
 	if n > int64(limit) {
 		return nil, fmt.Errorf("frame of %d bytes, at most %d are read: %w", n, limit, ErrProtocol)
 	}
+	if n <= atOnce {
+		body := make([]byte, n)
+		_, err := io.ReadFull(r, body)
+		return body, cutShort(err)
+	}
 	var body bytes.Buffer
 	if _, err := io.CopyN(&body, r, n); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, err
+		return nil, cutShort(err)
 	}
 	return body.Bytes(), nil
+}
+
+// atOnce is the longest frame that gets its memory before it has arrived: any answer to a call about a token fits.
+const atOnce = 1 << 10
+
+// cutShort is err, where the end within a frame is no good end.
+func cutShort(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // cutMessage decodes the message at the front of a frame and returns the rest.

@@ -26,14 +26,14 @@ const (
 )
 
 // start starts a cluster on which tokenwheel may act for alice.
-func start(t *testing.T, c hadooptest.Config) *hadooptest.Cluster {
+func start(t testing.TB, c hadooptest.Config) *hadooptest.Cluster {
 	t.Helper()
 	c.Principals = []string{self, other}
 	c.ProxyUsers = map[string][]string{"tokenwheel": {"alice"}}
 	return hadooptest.NewCluster(t, c)
 }
 
-func provider(t *testing.T, cluster *hadooptest.Cluster) *hdfs.Provider {
+func provider(t testing.TB, cluster *hadooptest.Cluster) *hdfs.Provider {
 	t.Helper()
 	keytab, err := cluster.Keytab(self)
 	if err != nil {
