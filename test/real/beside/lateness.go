@@ -125,7 +125,7 @@ func ourLateness(ctx context.Context, healthy int) ([]time.Duration, error) {
 	s := &hangingService{life: shortLife, hang: hangFor, due: make([]time.Time, healthy+1)}
 	tokens := numbered(healthy+1, "healthy:1")
 	tokens[healthy].Service = "hung:1"
-	cfg := renewer.Config{Providers: map[string]plugins.Provider{"beside": s}, Policy: punctual}
+	cfg := renewer.Config{Providers: map[string]plugins.Provider{"beside": s}, Policy: punctual, CallsPerSecond: -1}
 	err := withEngine(ctx, cfg, func(ctx context.Context, r *renewer.Renewer) error {
 		if err := registerAll(ctx, r, "alice", tokens); err != nil {
 			return err

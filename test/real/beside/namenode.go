@@ -21,12 +21,12 @@ import (
 )
 
 const (
-	nameNodeTokens = 4000
+	nameNodeTokens = 8000
 	pairs          = 7
 	yarnRounds     = 3
 	warmUp         = 12_000 // renewals before anything is measured, since the NameNode's JVM gets faster at first
-	armFor         = 2 * time.Second
-	cpuTokens      = 30_000
+	armFor         = time.Second
+	cpuTokens      = 20_000
 )
 
 // inFlight are the numbers of calls at a time of the bare loop.
@@ -59,7 +59,7 @@ func (b *bench) nameNode(ctx context.Context) (err error) {
 		}
 	}
 	yarn, err := b.yarn(ctx, c, "namenode", "principal="+cluster.TokenwheelPrincipal, "keytab="+c.Keytab(cluster.TokenwheelPrincipal),
-		arg("tokens", len(n.tokens)), arg("bursts", yarnRounds))
+		arg("tokens", len(n.tokens)/2), arg("bursts", yarnRounds))
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (n *nameNodeBench) bare(ctx context.Context, k, count int) (float64, error)
 }
 
 func (n *nameNodeBench) config(share int) renewer.Config {
-	return renewer.Config{Providers: map[string]plugins.Provider{"hdfs": n.provider}, Policy: punctual, PerAuthority: share}
+	return renewer.Config{Providers: map[string]plugins.Provider{"hdfs": n.provider}, Policy: punctual, PerAuthority: share, CallsPerSecond: -1}
 }
 
 // register registers all tokens, each with its first renewal at the NameNode, and returns how many a second. Share is
@@ -213,7 +213,7 @@ func (n *nameNodeBench) scheduled(ctx context.Context, share int) (rate float64,
 // engineCPU is what the engine spends on a renewal, in microseconds.
 func engineCPU(ctx context.Context, count int) (micros float64, err error) {
 	p := &planned{Provider: &hangingService{}, renew: func(context.Context, plugins.Token) (time.Time, error) { return time.Time{}, nil }}
-	cfg := renewer.Config{Providers: map[string]plugins.Provider{"beside": p}, Policy: punctual}
+	cfg := renewer.Config{Providers: map[string]plugins.Provider{"beside": p}, Policy: punctual, PerAuthority: 64, CallsPerSecond: -1}
 	_, cpu, err := p.burst(ctx, cfg, "alice", numbered(count, "healthy:1"))
 	return float64(cpu.Nanoseconds()) / 1000 / float64(count), err
 }

@@ -61,7 +61,11 @@ func (p *planned) Renew(ctx context.Context, t plugins.Token) (time.Time, error)
 			close(p.done)
 		}
 	}
-	return expiryFor(time.Now(), due), nil
+	now := time.Now()
+	if !due.After(now.Add(time.Millisecond)) {
+		due = now.Add(time.Hour) // arming took too long: it shall come to its end undisturbed
+	}
+	return expiryFor(now, due), nil
 }
 
 // errLateArming says that renewals were due before all tokens were registered: on a busy machine, try with more time.
@@ -70,7 +74,8 @@ var errLateArming = errors.New("arming took too long: renewals were due before i
 // burst registers the tokens with an engine of that configuration, has the renewals of all fall due at one moment and
 // returns how long they took, and how much time of the CPUs this process used meanwhile.
 func (p *planned) burst(ctx context.Context, cfg renewer.Config, user string, tokens []plugins.Token) (took, cpu time.Duration, err error) {
-	for arm := armFor; arm <= 16*armFor; arm *= 2 {
+	first := armFor + time.Duration(len(tokens))*time.Second/5000
+	for arm := first; arm <= 8*first; arm *= 2 {
 		err = withEngine(ctx, cfg, func(ctx context.Context, r *renewer.Renewer) error {
 			took, cpu, err = p.burstOf(ctx, r, user, tokens, arm)
 			return err
