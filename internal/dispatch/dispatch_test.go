@@ -152,7 +152,7 @@ func TestM36_PeakStaysWithinATenthOfTheBudget(t *testing.T) {
 
 func TestB29_OverloadHalvesThePaceAndSuccessesRaiseIt(t *testing.T) {
 	q := of(dispatch.Limits{Share: 4, Rate: 100})
-	flood(q, "alice", dispatch.Due, never, 1_000_000)
+	flood(q, "alice", dispatch.Due, never, 50_000)
 	const busyFrom, busyTo = time.Minute, 2 * time.Minute
 	at := pace(q, 0, 5*time.Minute, func(now time.Duration) dispatch.Outcome {
 		if now >= busyFrom && now < busyTo {
