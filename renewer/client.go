@@ -120,10 +120,19 @@ func (c Client) KeepAlive(ctx context.Context, key appregistry.AppKey) (until ti
 }
 
 // RenewToken renews a token now, whatever its plan, and returns the service's
-// answer.
+// answer. Who asks while a renewal is out gets its answer; who asks again within
+// the policy's Cooldown waits for the rest of it.
 func (c Client) RenewToken(ctx context.Context, id appregistry.TokenID) error {
 	return c.request(ctx, fmt.Sprintf("renew token %d", id), func(n core.Request) core.Event {
 		return core.TokenCommand{Request: n, Caller: core.Caller(c.caller), Token: id, Verb: core.RenewNow}
+	})
+}
+
+// ReplaceToken obtains a successor of a token now, whatever its plan, and returns
+// when that is recorded, or the service's refusal.
+func (c Client) ReplaceToken(ctx context.Context, id appregistry.TokenID) error {
+	return c.request(ctx, fmt.Sprintf("replace token %d", id), func(n core.Request) core.Event {
+		return core.TokenCommand{Request: n, Caller: core.Caller(c.caller), Token: id, Verb: core.ReplaceNow}
 	})
 }
 

@@ -39,6 +39,9 @@ type Policy struct {
 	// CancelBurst is the number of cancels within 5 minutes that pauses them; 0:
 	// 5 % of all tokens, but at least 100 and at most 1,000.
 	CancelBurst int
+	// Cooldown is the least time between two renewals of one token, or obtains of
+	// its successor, that somebody asked for; who asks sooner waits. 0: 10 s.
+	Cooldown time.Duration
 }
 
 // Preset returns a policy by name: yarn, spark2 and flink are what users of those

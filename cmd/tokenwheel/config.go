@@ -73,6 +73,7 @@ type renewalConfig struct {
 	Grace           duration `yaml:"grace"`
 	Coalesce        duration `yaml:"coalesce"`
 	CallTimeout     duration `yaml:"call-timeout"`
+	Cooldown        duration `yaml:"cooldown"`
 	PerService      int      `yaml:"per-service"`
 	CallsPerSecond  float64  `yaml:"calls-per-second"`
 }
@@ -190,6 +191,7 @@ func (c *config) policy() renewer.Policy {
 		Ratio: r.TimeRatio, Jitter: r.Jitter, MinLead: time.Duration(r.MinLead), ReplaceLead: time.Duration(r.ReplaceLead),
 		DefaultValidity: time.Duration(r.DefaultValidity), Grace: time.Duration(r.Grace), Coalesce: time.Duration(r.Coalesce),
 		FirstRetry: time.Duration(c.Retry.InitialBackoff), MaxRetry: time.Duration(c.Retry.MaxBackoff),
+		Cooldown: time.Duration(r.Cooldown),
 	}
 	if p.Jitter == 0 {
 		p.Jitter = -1 // in the policy's words zero is the default

@@ -16,7 +16,7 @@ func newToken() *cobra.Command {
 	c.AddCommand(
 		newTokenList(),
 		newTokenCommand("describe", "Show a token", (*control.Client).Token),
-		newTokenCommand("renew", "Renew a token now, whatever its plan", (*control.Client).RenewToken),
+		newTokenRenew(),
 		newTokenCancel(),
 		newResumeCancels(),
 	)
@@ -89,6 +89,21 @@ func newTokenCommand(verb, short string, do func(*control.Client, context.Contex
 			return output.write(c.OutOrStdout(), v, func(t *table) { describeToken(t, v) })
 		})
 	}
+	return c
+}
+
+func newTokenRenew() *cobra.Command {
+	var fresh bool
+	c := newTokenCommand("renew", "Renew a token now, whatever its plan", func(daemon *control.Client, ctx context.Context, name string) (control.Token, error) {
+		if fresh {
+			return daemon.ReplaceToken(ctx, name)
+		}
+		return daemon.RenewToken(ctx, name)
+	})
+	c.Long += ` Who asks
+while a call is out gets its answer; who asks again within renewal.cooldown waits
+for the rest of it.`
+	c.Flags().BoolVar(&fresh, "new", false, "obtain its successor instead")
 	return c
 }
 

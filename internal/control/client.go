@@ -96,6 +96,11 @@ func (c *Client) RenewToken(ctx context.Context, name string) (t Token, err erro
 	return t, c.do(ctx, http.MethodPost, "/v1/tokens/"+url.PathEscape(name)+"/renew", nil, nil, &t)
 }
 
+// ReplaceToken obtains a token's successor now and returns what became of it.
+func (c *Client) ReplaceToken(ctx context.Context, name string) (t Token, err error) {
+	return t, c.do(ctx, http.MethodPost, "/v1/tokens/"+url.PathEscape(name)+"/replace", nil, nil, &t)
+}
+
 // CancelToken ends a token; one that is held needs force.
 func (c *Client) CancelToken(ctx context.Context, name string, force bool) (t Token, err error) {
 	return t, c.do(ctx, http.MethodPost, "/v1/tokens/"+url.PathEscape(name)+"/cancel", nil, cancelRequest{force}, &t)

@@ -27,6 +27,7 @@ type Engine interface {
 	Unregister(ctx context.Context, key appregistry.AppKey) error
 	KeepAlive(ctx context.Context, key appregistry.AppKey) (until time.Time, err error)
 	RenewToken(ctx context.Context, id appregistry.TokenID) error
+	ReplaceToken(ctx context.Context, id appregistry.TokenID) error
 	CancelToken(ctx context.Context, id appregistry.TokenID, force bool) error
 	ResumeCancels(ctx context.Context) error
 	Entries(ctx context.Context) ([]appregistry.Entry, error)

@@ -25,6 +25,7 @@ var routes = []route{
 	{"GET /v1/tokens", (*Server).listTokens},
 	{"GET /v1/tokens/{id}", (*Server).describeToken},
 	{"POST /v1/tokens/{id}/renew", (*Server).renewToken},
+	{"POST /v1/tokens/{id}/replace", (*Server).replaceToken},
 	{"POST /v1/tokens/{id}/cancel", (*Server).cancelToken},
 	{"POST /v1/cancels/resume", (*Server).resumeCancels},
 }
@@ -235,6 +236,10 @@ func (s *Server) describeToken(q request) (any, error) { return q.token() }
 
 func (s *Server) renewToken(q request) (any, error) {
 	return q.command(func(id appregistry.TokenID) error { return q.engine.RenewToken(q.Context(), id) })
+}
+
+func (s *Server) replaceToken(q request) (any, error) {
+	return q.command(func(id appregistry.TokenID) error { return q.engine.ReplaceToken(q.Context(), id) })
 }
 
 // cancelRequest is the body of a cancel.

@@ -96,6 +96,12 @@ func TestClient_WholeLifeOfAnApplication(t *testing.T) {
 	if _, err := c.CancelToken(t.Context(), fmt.Sprint(tok.ID), false); codeOf(err) != "token-held" {
 		t.Errorf("cancel of a held token: %v", err)
 	}
+	if _, err := c.ReplaceToken(t.Context(), fmt.Sprint(tok.ID)); err != nil {
+		t.Error(err)
+	}
+	if a, err = c.App(t.Context(), "", "a2"); err != nil || len(a.Tokens) == 0 || a.Tokens[0].ID == tok.ID || !a.Tokens[0].Obtained {
+		t.Errorf("after its replacement: %+v, %v; want an obtained token in front", a.Tokens, err)
+	}
 	if a, err = c.KeepAlive(t.Context(), "", "a2"); err != nil || time.Until(a.LeavesAt).Round(time.Hour) != 2*time.Hour {
 		t.Errorf("kept alive until %v, %v; want for two hours", a.LeavesAt, err)
 	}

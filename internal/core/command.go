@@ -10,41 +10,39 @@ import (
 
 // tokenCommand does what an operator, or the token's owner, asks for one token.
 func (c *Core) tokenCommand(ev TokenCommand) {
+	if t := c.token(ev.Token); t != nil && t.rec.State == appregistry.New {
+		// Nothing is done about it before its registration is durable.
+		c.commit.waiting = append(c.commit.waiting, waiter{
+			run:  func() { c.commandNow(ev) },
+			fail: func(err error) { c.reply(ev.Request, Done, err) },
+		})
+		return
+	}
+	c.commandNow(ev)
+}
+
+func (c *Core) commandNow(ev TokenCommand) {
 	t := c.token(ev.Token)
 	if t == nil || !ev.Caller.mayActFor(t.rec.Owner) {
 		c.reply(ev.Request, Done, appregistry.ErrNotFound)
 		return
 	}
-	do := c.renewNow
-	if ev.Verb == CancelNow {
-		do = c.cancelNow
+	if t.rec.State == appregistry.New {
+		c.reply(ev.Request, Done, plugins.Refused(CodeNotAllowed, fmt.Errorf("%s: it is not recorded yet", t.rec.Token)))
+		return
 	}
-	err := do(ev, t)
-	if err != nil {
+	do := c.renewNow
+	switch ev.Verb {
+	case CancelNow:
+		do = c.cancelNow
+	case ReplaceNow:
+		do = c.replaceNow
+	}
+	if err := do(ev, t); err != nil {
 		c.reply(ev.Request, Done, err)
 		return
 	}
-	t.asked = append(t.asked, ev.Request)
 	c.schedule(t)
-}
-
-func (c *Core) renewNow(_ TokenCommand, t *token) error {
-	if !t.rec.Ours || ended(t.rec.State) || leaving(t.rec.State) {
-		return plugins.Refused(CodeNotAllowed, fmt.Errorf("%s: it is %s", t.rec.Token, t.rec.State))
-	}
-	switch {
-	case t.job != 0:
-	case t.rec.State == appregistry.New: // its registration is not durable yet
-		c.afterCommit(func() {
-			if c.token(t.rec.ID) == t && t.job == 0 && !ended(t.rec.State) && !leaving(t.rec.State) {
-				c.renew(t)
-				c.schedule(t)
-			}
-		})
-	default:
-		c.renew(t)
-	}
-	return nil
 }
 
 // cancelNow weighs the same rule as a cancel at the end does. Force outweighs
@@ -62,6 +60,7 @@ func (c *Core) cancelNow(ev TokenCommand, t *token) error {
 	case errors.Is(err, appregistry.ErrHeld) && !ev.Force, errors.Is(err, appregistry.ErrKeep) && !ev.Force:
 		return plugins.Refused(CodeTokenHeld, fmt.Errorf("%s: %w", t.rec.Token, err))
 	}
+	c.demandFor(t).asked = append(c.demandFor(t).asked, ev.Request)
 	if leaving(t.rec.State) {
 		return nil
 	}
@@ -76,12 +75,4 @@ func (c *Core) cancelNow(ev TokenCommand, t *token) error {
 		}
 	})
 	return nil
-}
-
-// answerCommands tells those who asked for one what came of a call.
-func (c *Core) answerCommands(t *token, err error) {
-	for _, r := range t.asked {
-		c.reply(r, Done, err)
-	}
-	t.asked = nil
 }

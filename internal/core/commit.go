@@ -145,6 +145,9 @@ func (c *Core) stop(err error, aboard []waiter) {
 	for _, id := range c.reg.TokenIDs() {
 		c.answerCommands(c.token(id), err)
 	}
+	for _, s := range c.supplies {
+		c.answerSupply(s, err)
+	}
 	c.taken = err
 }
 

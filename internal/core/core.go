@@ -48,6 +48,7 @@ type Core struct {
 	now    clock.Instant
 	out    []Action
 
+	demands    map[appregistry.TokenID]*demand
 	groups     map[groupKey][]uint64         // members in order of registration
 	rivals     map[appregistry.AppKey]uint64 // registrations that wait to replace one
 	supplies   map[appregistry.Supply]*supply
@@ -68,6 +69,7 @@ func New(cfg Config) *Core {
 	c := &Core{
 		cfg: cfg, reg: appregistry.NewRegistry(), wheel: wheel.New(), random: rand.New(rand.NewPCG(cfg.Seed, 0)),
 		clocks:   clocks{measured: map[appregistry.Authority]time.Time{}},
+		demands:  map[appregistry.TokenID]*demand{},
 		groups:   map[groupKey][]uint64{},
 		rivals:   map[appregistry.AppKey]uint64{},
 		supplies: map[appregistry.Supply]*supply{}, numbered: map[uint64]*supply{},

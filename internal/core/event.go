@@ -137,6 +137,7 @@ type Verb uint8
 const (
 	RenewNow Verb = iota
 	CancelNow
+	ReplaceNow
 )
 
 // TokenCommand is an operator's wish about one token. [Done] carries the answer

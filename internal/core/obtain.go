@@ -26,6 +26,7 @@ type supply struct {
 	reason   string              // of the last failure; "" after a success
 	planners map[uint64]struct{} // applications whose plan names it
 	gates    []uint64            // applications whose first set waits for it
+	demand   *demand             // nil: nobody ever asked
 }
 
 // supplyFor returns the supply, made where it is not there.
@@ -81,7 +82,11 @@ func (c *Core) supplyDue(s *supply) {
 		return
 	}
 	s.timer = timer{}
-	if s.wanted && s.job == 0 {
+	switch {
+	case s.job != 0:
+	case s.demand != nil && s.demand.at <= c.now.Boot:
+		c.supplyAsked(s)
+	case s.wanted:
 		c.obtain(s)
 	}
 }
@@ -93,6 +98,7 @@ func (c *Core) obtain(s *supply) {
 	}
 	rec := c.sponsor(s)
 	s.job = c.startJob(job{what: obtainJob, supply: s, keep: c.keepsUnwanted(s)})
+	s.demand.begun(c.now.Boot)
 	req := plugins.ObtainRequest{User: s.key.User, Services: []string{s.key.Authority.Name}}
 	a := Obtain{Job: s.job, Authority: s.key.Authority, Tenant: s.key.User, First: !c.succeeds(s), Before: c.neededBy(s)}
 	if rec != nil {
@@ -216,6 +222,7 @@ func (c *Core) supplied(s *supply, ev Obtained, sent time.Duration) {
 		c.place(s, g)
 	}
 	s.job = 0 // not before: the set is not ready while a part of it is
+	c.answerSupply(s, nil)
 	c.supplyReady(s)
 }
 
@@ -334,6 +341,7 @@ func (c *Core) supplyFailed(s *supply, err error) {
 	}
 	at := c.now.Boot + wait
 	c.set(&s.timer, supplyTimer, s.num, at)
+	c.answerSupply(s, err)
 	c.emit(Notify{
 		What: what, Op: "obtain", Apps: c.keysOf(c.users(s)), Authority: s.key.Authority, Err: err,
 		Reason: err.Error(), Next: c.wall(at),
@@ -363,6 +371,7 @@ func (c *Core) keysOf(seqs []uint64) []appregistry.AppKey {
 // it comes.
 func (c *Core) dropSupply(s *supply) {
 	c.set(&s.timer, supplyTimer, s.num, never)
+	c.answerSupply(s, appregistry.ErrNotFound)
 	if c.supplies[s.key] == s {
 		delete(c.supplies, s.key)
 	}

@@ -22,6 +22,7 @@ type Policy struct {
 	Grace                time.Duration
 	Coalesce             time.Duration
 	CancelBurst          int
+	Cooldown             time.Duration
 }
 
 // Preset returns a policy by name: "" for the default, and yarn, spark2 and

@@ -234,7 +234,7 @@ func TestP3_HoldsUnderAnyOrderFaultAndCrash(t *testing.T) {
 					t.Skip("no token")
 				}
 				id := rapid.SampledFrom(all).Draw(t, "token").ID
-				w.step(core.TokenCommand{Request: w.ask(), Caller: operator, Token: id, Verb: core.RenewNow})
+				w.step(core.TokenCommand{Request: w.ask(), Caller: operator, Token: id, Verb: rapid.SampledFrom([]core.Verb{core.RenewNow, core.ReplaceNow}).Draw(t, "verb")})
 			},
 			"obtain late": func(t *rapid.T) {
 				at := slices.IndexFunc(w.out, func(a core.Action) bool { _, ok := a.(core.Obtain); return ok })

@@ -23,6 +23,7 @@ const (
 	CodeTokenHeld        = "token-held"        // applications hold the token
 	CodeTokenUnproven    = "token-unproven"    // nothing proves the token's password
 	CodeTokenEnded       = "token-ended"       // the token is past its end, and nobody can extend or replace it
+	CodeNoSuccessor      = "no-successor"      // nobody can obtain a successor of the token
 	CodeOverlay          = "overlay"           // a setting an application may not have
 )
 

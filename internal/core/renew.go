@@ -22,6 +22,7 @@ func (c *Core) renew(t *token) {
 		return
 	}
 	t.job = c.startJob(job{what: renewJob, token: t.rec.ID})
+	c.demands[t.rec.ID].begun(c.now.Boot)
 	c.toLater(t, appregistry.Renewing, t.rec.Reason)
 	a := Renew{
 		Job: t.job, Authority: t.rec.Authority, ID: t.rec.ID, Token: t.rec.Token, Tenant: c.tenantOf(t),
@@ -135,7 +136,7 @@ func (c *Core) renewalWorked(t *token) {
 		c.plan(t)
 	}
 	n := c.aboutToken(TokenRenewed, t)
-	n.Op, n.Next = "renew", c.wall(t.next())
+	n.Op, n.Next = "renew", c.wall(c.nextOf(t))
 	c.emit(n)
 	c.openTokenGates(t, nil)
 }
@@ -246,7 +247,7 @@ func (c *Core) afterFirstTry(t *token, err error) {
 }
 
 func (c *Core) retryRenew(t *token, state appregistry.State, reason string, err error, wait time.Duration) {
-	t.renewAt = c.now.Boot + wait
+	t.renewAt = c.sooner(t, c.now.Boot+wait)
 	c.judgeEnd(t)
 	if t.rec.State == appregistry.Expired {
 		state = appregistry.Expired

@@ -95,7 +95,7 @@ func (c *Core) Remembered() []appregistry.TokenStatus {
 }
 
 func (c *Core) tokenView(t *token) appregistry.TokenStatus {
-	r, next := t.rec, t.next()
+	r, next := t.rec, c.nextOf(t)
 	if s := c.successorSupply(t); s != nil && s.timer.isSet() {
 		next = min(next, s.timer.at)
 	}

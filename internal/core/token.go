@@ -28,7 +28,6 @@ type token struct {
 	renewedAt time.Duration // the last success
 	readUntil time.Duration // when the last readers of a set with it look for the next one
 	gates     []uint64      // applications whose first set waits for its first answer
-	asked     []Request     // operators waiting for the next answer
 	forced    bool          // an operator wants it cancelled, holders or not
 }
 
@@ -55,7 +54,7 @@ func (t *token) next() time.Duration {
 
 func (c *Core) schedule(t *token) {
 	if c.token(t.rec.ID) == t {
-		c.set(&t.timer, tokenTimer, uint64(t.rec.ID), t.next())
+		c.set(&t.timer, tokenTimer, uint64(t.rec.ID), c.nextOf(t))
 	}
 }
 
@@ -71,6 +70,7 @@ func (c *Core) forget(t *token) {
 	c.set(&t.timer, tokenTimer, uint64(t.rec.ID), never)
 	c.reg.DeleteToken(t.rec.ID)
 	c.answerCommands(t, appregistry.ErrNotFound)
+	delete(c.demands, t.rec.ID)
 }
 
 // tokenDue is called when a token's timer fires.
@@ -115,6 +115,7 @@ func (c *Core) liveDue(t *token, now time.Duration) {
 	if now >= t.renewAt {
 		c.renew(t)
 	}
+	c.demandDue(t)
 }
 
 // entry is the token's entry, nil where that is gone.
