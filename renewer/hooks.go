@@ -157,7 +157,7 @@ func (n *notices) call(hook func(Event), ev Event) {
 func (n *notices) write(what core.What, ev Event) {
 	level := slog.LevelInfo
 	switch what {
-	case core.TryFailed, core.GrantOrphaned, core.CancelGivenUp, core.TokenEnded:
+	case core.TryFailed, core.GrantOrphaned, core.CancelGivenUp, core.TokenEnded, core.TokenEnding:
 		level = slog.LevelWarn
 	case core.TokenLost, core.TryAlarmed, core.AppRejected, core.CancelsPaused, core.StoreFailed, core.StoreTaken, core.StateBroken:
 		level = slog.LevelError

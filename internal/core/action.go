@@ -106,6 +106,7 @@ const (
 	TokenReplaced              // a successor took its place
 	TokenCancelled             // the service ended it for us
 	TokenEnded                 // it came to its end, and nobody could have replaced it
+	TokenEnding                // it will come to its end, and nobody here can do anything about it
 	TokenLost                  // it ended without successor while applications held it
 	SetStaged                  // a generation is at every target
 	TryFailed                  // an attempt failed
@@ -121,7 +122,7 @@ const (
 var whatNames = [...]string{
 	AppAdmitted: "app-admitted", AppReady: "app-ready", AppRejected: "app-rejected", AppLeft: "app-left",
 	TokenObtained: "token-obtained", TokenRenewed: "token-renewed", TokenReplaced: "token-replaced",
-	TokenCancelled: "token-cancelled", TokenEnded: "token-ended", TokenLost: "token-lost",
+	TokenCancelled: "token-cancelled", TokenEnded: "token-ended", TokenEnding: "token-ending", TokenLost: "token-lost",
 	SetStaged: "set-staged", TryFailed: "try-failed", TryAlarmed: "try-alarmed",
 	CancelGivenUp: "cancel-given-up", CancelsPaused: "cancels-paused", GrantOrphaned: "grant-orphaned",
 	StoreFailed: "store-failed", StoreTaken: "store-taken", StateBroken: "state-broken",

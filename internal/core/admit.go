@@ -95,7 +95,7 @@ func (c *Core) acknowledge(a *app, r Request, verify []*token) {
 	// answers, before all gates are hung.
 	a.open = 1
 	for _, t := range verify {
-		if t.rec.State != appregistry.Foreign && t.rec.Proof == appregistry.ProofNone && c.renewable(t, c.policyFor(a.rec)) {
+		if t.rec.State != appregistry.Foreign && t.rec.Proof == appregistry.ProofNone && c.renewable(t, c.policyOf(t)) {
 			a.open++
 			t.gates = append(t.gates, a.rec.Seq)
 		}
@@ -109,11 +109,18 @@ func (c *Core) begin(a *app) {
 	for _, h := range a.rec.Holdings {
 		if t := c.token(h.Token); t != nil && t.rec.State == appregistry.New {
 			c.beginToken(t)
+		} else if t != nil && t.rec.State == appregistry.Foreign && !t.timer.isSet() {
+			c.plan(t) // for its end, and the warning of it
+			c.schedule(t)
 		}
 	}
 	for _, authority := range a.rec.Plan {
 		s := c.supplyFor(planned(a.rec.App, authority))
 		s.planners[a.rec.Seq] = struct{}{}
+		if why := c.closed(authority); why != "" {
+			a.missing[authority] = why
+			continue
+		}
 		if !c.filled(s) {
 			a.open++
 			s.gates = append(s.gates, a.rec.Seq)

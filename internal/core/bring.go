@@ -53,6 +53,8 @@ func (c *Core) broughtToken(tok plugins.Token, b Brought, key, name [32]byte) *a
 	}
 	if !rec.Ours {
 		rec.State, rec.Reason = appregistry.Foreign, b.foreignReason()
+	} else if why := c.handsOff(rec); why != "" {
+		rec.State, rec.Reason = appregistry.Foreign, why
 	}
 	return rec
 }

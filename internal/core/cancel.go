@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -45,10 +46,10 @@ func (c *Core) letGo(t *token) {
 	switch {
 	case c.lastEnd(t) <= c.now.Boot:
 		c.forget(t) // dead, so a cancel could only be a mistake
-	case err == nil:
+	case err == nil && c.handsOff(t.rec) == "":
 		c.intend(t)
 	case t.rec.Keep:
-		c.remember(t, appregistry.Kept, err.Error())
+		c.remember(t, appregistry.Kept, cmp.Or(err, appregistry.ErrForeign).Error())
 	default:
 		// Unproven or foreign: there is nothing that we may do, or must not forget.
 		c.forget(t)
@@ -104,6 +105,10 @@ func (c *Core) lastEnd(t *token) time.Duration {
 func (c *Core) sendCancel(t *token) {
 	t.cancelAt = never
 	if t.job != 0 {
+		return
+	}
+	if why := c.handsOff(t.rec); why != "" {
+		c.remember(t, appregistry.Kept, why)
 		return
 	}
 	if !t.forced {

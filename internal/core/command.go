@@ -53,6 +53,8 @@ func (c *Core) cancelNow(ev TokenCommand, t *token) error {
 	}
 	err := c.reg.MayCancel(t.rec.ID)
 	switch {
+	case c.handsOff(t.rec) != "":
+		return plugins.Refused(CodeNotAllowed, fmt.Errorf("%s: %s", t.rec.Token, c.handsOff(t.rec)))
 	case t.rec.Proof == appregistry.ProofNone || !t.rec.Ours:
 		return plugins.Refused(CodeTokenUnproven, fmt.Errorf("%s: %w", t.rec.Token, appregistry.ErrUnproven))
 	case err != nil && ev.Force && !ev.Caller.Trusted:

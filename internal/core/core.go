@@ -26,6 +26,8 @@ type Config struct {
 	// Policies are those that an application may choose by the overlay key
 	// policy, besides the presets.
 	Policies map[string]Policy
+	// Instances has the operator's policies for provider instances, by name.
+	Instances map[string]Instance
 	// Seed of the random source that spreads due times. It also marks what this
 	// session writes: a random one for each session, where several may have one store.
 	Seed uint64
@@ -48,6 +50,8 @@ type Core struct {
 	now    clock.Instant
 	out    []Action
 
+	instances  map[string]*Instance
+	plain      Instance // of instances that the operator has said nothing about
 	demands    map[appregistry.TokenID]*demand
 	groups     map[groupKey][]uint64         // members in order of registration
 	rivals     map[appregistry.AppKey]uint64 // registrations that wait to replace one
@@ -68,12 +72,16 @@ type Core struct {
 func New(cfg Config) *Core {
 	c := &Core{
 		cfg: cfg, reg: appregistry.NewRegistry(), wheel: wheel.New(), random: rand.New(rand.NewPCG(cfg.Seed, 0)),
-		clocks:   clocks{measured: map[appregistry.Authority]time.Time{}},
-		demands:  map[appregistry.TokenID]*demand{},
-		groups:   map[groupKey][]uint64{},
-		rivals:   map[appregistry.AppKey]uint64{},
-		supplies: map[appregistry.Supply]*supply{}, numbered: map[uint64]*supply{},
+		clocks:    clocks{measured: map[appregistry.Authority]time.Time{}},
+		instances: map[string]*Instance{},
+		demands:   map[appregistry.TokenID]*demand{},
+		groups:    map[groupKey][]uint64{},
+		rivals:    map[appregistry.AppKey]uint64{},
+		supplies:  map[appregistry.Supply]*supply{}, numbered: map[uint64]*supply{},
 		jobs: map[Job]job{}, lazy: map[appregistry.TokenID]struct{}{},
+	}
+	for name, i := range cfg.Instances {
+		c.instances[name] = &i
 	}
 	if cfg.Volatile {
 		c.reg.Volatile()

@@ -146,7 +146,7 @@ func (c *Core) changed(a *app) {
 	}
 	wait := time.Duration(0)
 	if a.rec.Ready {
-		p := c.policyFor(a.rec)
+		p := c.policyFor(a.rec, appregistry.Authority{})
 		wait = p.CoalesceFor(c.setRemains(a.rec.Published.Tokens))
 	}
 	a.stageAt = min(a.stageAt, c.now.Boot+wait)
@@ -243,7 +243,7 @@ func (c *Core) roundOf(rec *appregistry.AppRecord, made assembled) *round {
 		update = min(update, c.successorBy(t, last))
 	}
 	if update == never {
-		update = c.now.Boot + cmp.Or(c.policyFor(rec).DefaultValidity, 12*time.Hour)
+		update = c.now.Boot + cmp.Or(c.policyFor(rec, appregistry.Authority{}).DefaultValidity, 12*time.Hour)
 	}
 	set.NextUpdate, set.EarliestEnd = c.wall(update), c.wall(end)
 	return &round{made: made, set: set, update: update}
@@ -253,7 +253,7 @@ func (c *Core) roundOf(rec *appregistry.AppRecord, made assembled) *round {
 // replacement and a fifth of what is left then.
 func (c *Core) successorBy(t *token, last time.Duration) time.Duration {
 	at := t.replaceAt
-	if at == never {
+	if at == never || !c.obtainable(t) {
 		return last
 	}
 	if last == never {
@@ -391,7 +391,7 @@ func (c *Core) published(a *app, r *round) {
 // all that failed, so that a target that hangs does not hurry another.
 func (c *Core) stageFailed(a *app, failed ...stageFailure) {
 	a.failures++
-	p, remains := c.policyFor(a.rec), c.setRemains(a.rec.Published.Tokens)
+	p, remains := c.policyFor(a.rec, appregistry.Authority{}), c.setRemains(a.rec.Published.Tokens)
 	wait := p.DeniedAfter(remains)
 	if slices.ContainsFunc(failed, func(f stageFailure) bool { return !refusal(f.err) }) {
 		wait = p.RetryAfter(a.failures, remains, c.random)

@@ -61,7 +61,7 @@ func (c *Core) nextOf(t *token) time.Duration {
 }
 
 func (c *Core) renewNow(ev TokenCommand, t *token) error {
-	if !t.rec.Ours || ended(t.rec.State) || leaving(t.rec.State) {
+	if !t.rec.Ours || c.handsOff(t.rec) != "" || ended(t.rec.State) || leaving(t.rec.State) {
 		return plugins.Refused(CodeNotAllowed, fmt.Errorf("%s: it is %s", t.rec.Token, t.rec.State))
 	}
 	d := c.demandFor(t)

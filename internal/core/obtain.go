@@ -70,7 +70,7 @@ func (c *Core) inUse(s *supply) bool {
 // want asks for an obtain, now, unless one is under way or waits after a failure.
 func (c *Core) want(key appregistry.Supply) {
 	s := c.supplyFor(key)
-	if s.wanted {
+	if s.wanted || c.closed(key.Authority) != "" {
 		return
 	}
 	s.wanted = true
@@ -335,7 +335,7 @@ func (c *Core) supplyFailed(s *supply, err error) {
 	s.wanted, s.reason = true, err.Error()
 	switch {
 	case final:
-		what, wait = TryAlarmed, c.cfg.Policy.DeniedAfter(remains)
+		what, wait = TryAlarmed, c.policyFor(c.sponsor(s), s.key.Authority).DeniedAfter(remains)
 	case kind != plugins.KindDenied:
 		wait = c.retryAfter(s, remains, err)
 	}
@@ -352,10 +352,7 @@ func (c *Core) supplyFailed(s *supply, err error) {
 }
 
 func (c *Core) retryAfter(s *supply, remains time.Duration, err error) time.Duration {
-	p := c.cfg.Policy
-	if rec := c.sponsor(s); rec != nil {
-		p = c.policyFor(rec)
-	}
+	p := c.policyFor(c.sponsor(s), s.key.Authority)
 	return heed(p.RetryAfter(s.failures, remains, c.random), remains, err)
 }
 

@@ -23,6 +23,7 @@ const (
 	CodeTokenHeld        = "token-held"        // applications hold the token
 	CodeTokenUnproven    = "token-unproven"    // nothing proves the token's password
 	CodeTokenEnded       = "token-ended"       // the token is past its end, and nobody can extend or replace it
+	CodeNotObtainable    = "not-obtainable"    // nothing can be obtained there
 	CodeNoSuccessor      = "no-successor"      // nobody can obtain a successor of the token
 	CodeOverlay          = "overlay"           // a setting an application may not have
 )
@@ -94,6 +95,11 @@ func (c *Core) checkCaller(ev Register) error {
 	if err := appregistry.ValidateOverlay(ev.App.Overlay); err != nil {
 		return plugins.Refused(CodeOverlay, err)
 	}
+	for _, a := range ev.Plan {
+		if why := c.closed(a); why != "" {
+			return plugins.Refused(CodeNotObtainable, fmt.Errorf("obtain from %s: %s", a, why))
+		}
+	}
 	if name := ev.App.Overlay["policy"]; name != "" {
 		if _, ok := c.namedPolicy(name); !ok {
 			return plugins.Refused(CodeOverlay, fmt.Errorf("no policy is called %q", name))
@@ -109,12 +115,23 @@ func (c *Core) namedPolicy(name string) (Policy, bool) {
 	return Preset(name)
 }
 
-// policyFor is the policy for an application's own tokens.
-func (c *Core) policyFor(rec *appregistry.AppRecord) Policy {
-	p := c.cfg.Policy
-	if rec == nil {
-		return p
+// policyFor is the policy for an application's tokens of an authority; that of the
+// authority's instance where there is no application, and the general one where
+// there is no authority either.
+func (c *Core) policyFor(rec *appregistry.AppRecord, a appregistry.Authority) Policy {
+	p, own := c.cfg.Policy, c.instance(a)
+	if own.Policy != nil {
+		p = *own.Policy
 	}
+	if rec != nil {
+		p = c.overlaid(p, rec)
+	}
+	p.ReplaceOnly = p.ReplaceOnly || own.Mode == ModeReplace
+	return p
+}
+
+// overlaid is a policy with an application's own settings.
+func (c *Core) overlaid(p Policy, rec *appregistry.AppRecord) Policy {
 	if name := rec.App.Overlay["policy"]; name != "" {
 		if named, ok := c.namedPolicy(name); ok {
 			p = named

@@ -287,14 +287,14 @@ func (c *Core) dead(t *token, err error) {
 		return
 	}
 	t.failures++
-	c.retryRenew(t, appregistry.Suspect, err.Error(), err, c.cfg.Policy.DeniedAfter(c.remains(t)))
+	c.retryRenew(t, appregistry.Suspect, err.Error(), err, c.policyOf(t).DeniedAfter(c.remains(t)))
 	c.openTokenGates(t, err)
 }
 
 // denied: an operator must change something. It is tried on, slowly.
 func (c *Core) denied(t *token, err error) {
 	t.failures++
-	t.renewAt = c.now.Boot + c.cfg.Policy.DeniedAfter(c.remains(t))
+	t.renewAt = c.now.Boot + c.policyOf(t).DeniedAfter(c.remains(t))
 	c.judgeEnd(t)
 	c.toLater(t, appregistry.Denied, err.Error())
 	n := c.aboutToken(TryAlarmed, t)

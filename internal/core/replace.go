@@ -30,7 +30,7 @@ func (c *Core) place(s *supply, g Grant) {
 	n := c.aboutToken(TokenObtained, t)
 	n.Op = "obtain"
 	c.emit(n)
-	if !g.Expires.IsZero() || !c.renewable(t, c.policyFor(c.sponsor(s))) {
+	if !g.Expires.IsZero() || !c.renewable(t, c.policyAt(c.sponsor(s), t.rec)) {
 		c.promote(t)
 		return
 	}

@@ -82,7 +82,10 @@ func (c *Core) restoreTokens(elsewhere bool) {
 		switch {
 		case leaving(rec.State):
 			rec.State = appregistry.CancelPending
-		case !ended(rec.State) && rec.State != appregistry.Foreign:
+		case ended(rec.State):
+		case rec.Ours && c.handsOff(rec) != "":
+			rec.State, rec.Reason = appregistry.Foreign, c.handsOff(rec)
+		case rec.Ours || rec.State != appregistry.Foreign:
 			rec.State = appregistry.New
 		}
 		c.addToken(rec).readUntil = c.ownClock(rec.ReadUntil)

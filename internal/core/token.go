@@ -28,6 +28,7 @@ type token struct {
 	renewedAt time.Duration // the last success
 	readUntil time.Duration // when the last readers of a set with it look for the next one
 	gates     []uint64      // applications whose first set waits for its first answer
+	warned    bool          // of an end that nobody here can put off
 	forced    bool          // an operator wants it cancelled, holders or not
 }
 
@@ -110,7 +111,11 @@ func (c *Core) liveDue(t *token, now time.Duration) {
 	}
 	if now >= t.replaceAt {
 		t.replaceAt = never
-		c.replace(t, "its max date comes near")
+		if c.obtainable(t) {
+			c.replace(t, "its max date comes near")
+		} else {
+			c.warn(t)
+		}
 	}
 	if now >= t.renewAt {
 		c.renew(t)
@@ -137,7 +142,7 @@ func (c *Core) candidate(t *token) bool {
 // obtainable reports whether a successor can be got, and somebody wants it.
 func (c *Core) obtainable(t *token) bool {
 	e := c.entry(t)
-	return e != nil && e.Supply != (appregistry.Supply{}) && e.Current == t.rec.ID && c.reg.Followed(e.ID)
+	return e != nil && e.Supply != (appregistry.Supply{}) && c.handsOff(t.rec) == "" && e.Current == t.rec.ID && c.reg.Followed(e.ID)
 }
 
 // remains is how much life the token has left; 0 where it has none or nobody knows.
@@ -156,6 +161,7 @@ func (c *Core) plan(t *token) {
 	since := c.since(t)
 	t.endAt = min(c.clocks.boot(r.Authority, r.Expires), c.clocks.boot(r.Authority, r.Max))
 	if r.State == appregistry.Foreign {
+		c.planWarning(t, p)
 		return
 	}
 	life := t.endAt
@@ -176,6 +182,9 @@ func (c *Core) plan(t *token) {
 		t.renewAt = again
 	}
 	if !c.obtainable(t) {
+		if c.current(t) && c.reg.Followed(r.Entry) {
+			c.planWarning(t, p)
+		}
 		return
 	}
 	if t.renewAt == never {
@@ -184,6 +193,14 @@ func (c *Core) plan(t *token) {
 	if !r.Max.IsZero() {
 		lead := p.LeadBeforeMax(r.Max.Sub(r.Issued))
 		t.replaceAt = min(t.replaceAt, max(now, c.clocks.boot(r.Authority, r.Max)-lead))
+	}
+}
+
+// planWarning plans to tell of the end of a token that will have no successor.
+func (c *Core) planWarning(t *token, p Policy) {
+	if end := c.lastEnd(t); end != never && !t.warned && end > c.now.Boot {
+		lead := p.LeadBeforeMax(end - c.clocks.boot(t.rec.Authority, t.rec.Issued))
+		t.replaceAt = max(c.now.Boot, end-lead)
 	}
 }
 
@@ -208,15 +225,15 @@ func (c *Core) judgeEnd(t *token) {
 func (c *Core) renewable(t *token, p Policy) bool {
 	r := t.rec
 	atMax := !r.Max.IsZero() && !r.Expires.IsZero() && !r.Expires.Before(r.Max)
-	return r.Ours && !t.fixed && !atMax && !p.ReplaceOnly
+	return r.Ours && !t.fixed && !atMax && !p.ReplaceOnly && c.handsOff(r) == ""
 }
 
 // policyOf is the policy for a token: that of its oldest holder.
 func (c *Core) policyOf(t *token) Policy {
 	for _, seq := range c.reg.Holders(t.rec.Entry) {
-		return c.policyFor(c.reg.App(seq))
+		return c.policyAt(c.reg.App(seq), t.rec)
 	}
-	return c.cfg.Policy
+	return c.policyAt(nil, t.rec)
 }
 
 // resting is the state of a token about which nothing is known to be wrong.
@@ -254,7 +271,9 @@ func (c *Core) reachEnd(t *token) {
 		if c.obtainable(t) || (mayReturn && t.rec.Proof != appregistry.ProofNone) {
 			what = TokenLost
 		}
-		c.emit(c.aboutToken(what, t))
+		if !c.ignored(t) {
+			c.emit(c.aboutToken(what, t))
+		}
 	}
 	t.endAt = never
 	if mayReturn && max != never {
