@@ -24,6 +24,8 @@ const (
 )
 
 // Two secure NameNodes that fail over by hand, and everything that depends on them.
+//
+// Shows: C-H23, C-H25, C-H27, C-H28, C-H29, C-H30, N19, N20, N21, N22, N23, N24, N25, B10.
 func TestTwoNameNodes(t *testing.T) {
 	c := startCluster(t, cluster.Options{
 		HA: true, RenewInterval: haRenewInterval, MaxLifetime: haMaxLifetime, Protection: "privacy", HDFS: privateTransfer,
@@ -75,7 +77,7 @@ func loginAt(ctx context.Context, n *cluster.NameNode, token plugins.Token) erro
 	return err
 }
 
-// Shows: C-H23, C-H25, C-H27, C-H29, N19, N24.
+// The suite that the kit passes, too.
 func pairSuite(t *testing.T, c *cluster.Cluster) {
 	hdfstest.RunPair(t, func(t *testing.T) hdfstest.Pair {
 		return hdfstest.Pair{
@@ -97,8 +99,6 @@ func pairSuite(t *testing.T, c *cluster.Cluster) {
 // A stock client clones the token of a nameservice for each NameNode, in its memory. The clones follow a successor that
 // comes under the alias of their origin's service, and no other (HDFS-9276, SPARK-11182). So a file needs to hold the one
 // token, under that alias.
-//
-// Shows: C-H28, C-H30.
 func stockClients(t *testing.T, c *cluster.Cluster) {
 	ctx := within(t, time.Minute)
 	p := haProvider(t, c)
@@ -127,8 +127,6 @@ func stockClients(t *testing.T, c *cluster.Cluster) {
 }
 
 // What the real secret manager does when it reads image and edits, in the words that the kit has.
-//
-// Shows: N20, N21, N22, N23.
 func persisted(t *testing.T, c *cluster.Cluster) {
 	out, err := c.JavaSource(within(t, time.Minute), cluster.Identity{}, "Persisted.java")
 	if err != nil {
@@ -145,8 +143,6 @@ running: java.io.IOException: Can't add persisted delegation token to a running 
 }
 
 // The daemon renews, replaces and stages while the NameNodes fail over again and again, twice by kill -9.
-//
-// Shows: B10, B19, N24.
 func daemonOverFailovers(t *testing.T, c *cluster.Cluster) {
 	ctx := within(t, 3*time.Minute)
 	// Renewals come every 2 s at first; successors after 30 s.
@@ -181,8 +177,10 @@ func daemonOverFailovers(t *testing.T, c *cluster.Cluster) {
 			t.Fatalf("nothing was renewed after failover %d", failovers)
 		}
 	}
-	lost, replaced, renewed, failed := d.logged("token-lost"), d.logged("token-replaced"), d.logged("token-renewed"), d.logged("try-failed")
-	t.Logf("%d failovers (the slowest took %s): %d renewals, %d successors, %d failed tries, %d lost", failovers, slowest.Round(100*time.Millisecond), renewed, replaced, failed, lost)
+	lost, replaced := d.logged("token-lost"), d.logged("token-replaced")
+	t.Logf("%d failovers (the slowest took %s): %d renewals, %d successors, %d lost; failed tries: %d of renewals, %d of obtains, %d of stagings",
+		failovers, slowest.Round(100*time.Millisecond), d.logged("token-renewed"), replaced, lost,
+		d.logged("try-failed op=renew"), d.logged("try-failed op=obtain"), d.logged("try-failed op=stage"))
 	if lost > 0 || replaced < apps {
 		t.Errorf("%d tokens lost and %d replaced, want none and %d", lost, replaced, apps)
 	}
@@ -203,8 +201,6 @@ func daemonOverFailovers(t *testing.T, c *cluster.Cluster) {
 
 // A NameNode that was suspended, and comes back without noticing that the other one is active, denies to know what that
 // one issued. We ask both.
-//
-// Shows: N25.
 func staleNameNode(t *testing.T, c *cluster.Cluster) {
 	ctx := within(t, time.Minute)
 	if err := c.Failover(ctx, c.NameNodes[0]); err != nil {
