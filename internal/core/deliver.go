@@ -181,7 +181,7 @@ func (c *Core) stage(a *app) {
 			c.sendStages(a, r)
 			return
 		}
-		a.round = nil
+		a.abandon()
 	}
 	switch {
 	case made.creds.Empty():
@@ -203,8 +203,9 @@ func (c *Core) stage(a *app) {
 	a.rec.Generation++
 	// From now on some target may have these, whatever becomes of the round.
 	a.rec.Offered = union(a.rec.Offered, made.tokens)
-	c.reg.PutApp(a.rec)
 	r := c.roundOf(a.rec, made)
+	a.rec.Published.NextUpdate = c.wall(max(a.updateAt, r.update))
+	c.reg.PutApp(a.rec)
 	for i, target := range a.rec.App.StageTo {
 		if slices.Index(a.rec.App.StageTo, target) == i { // one named twice gets it once
 			r.left = append(r.left, i)
@@ -305,6 +306,11 @@ func (c *Core) staged(ev Staged) {
 	}
 }
 
+// abandon lets go of a round. Some target may have it, and readers its word.
+func (a *app) abandon() {
+	a.updateAt, a.round = max(a.updateAt, a.round.update), nil
+}
+
 func (r *round) noteBehind(b *appregistry.Behind) {
 	if r.behind == nil {
 		r.behind = &appregistry.Behind{}
@@ -323,7 +329,8 @@ func (c *Core) staging(a *app, r *round) {
 			a.rec.EpochFloor = r.behind.Epoch + 1
 		}
 		c.reg.PutApp(a.rec)
-		a.round, a.force = nil, true
+		a.abandon()
+		a.force = true
 		if a.failures > 0 {
 			// Again: whoever else writes there is not to be raced.
 			c.stageFailed(a, stageFailure{err: r.behind})
@@ -350,12 +357,13 @@ const readAgain = time.Hour
 // place of go.
 func (c *Core) published(a *app, r *round) {
 	old, readUntil := union(a.rec.Published.Tokens, a.rec.Offered), a.updateAt
-	a.rec.Offered, a.updateAt = nil, r.update
+	// Some may still sleep over an earlier set, which told a later time.
+	a.rec.Offered, a.updateAt = nil, max(a.updateAt, r.update)
 	if readUntil != 0 && readUntil < c.now.Boot {
 		readUntil = c.now.Boot + readAgain
 	}
 	a.round, a.failures, a.stageAt, a.trouble = nil, 0, never, ""
-	a.rec.Published = appregistry.Published{Generation: r.set.Generation, Digest: r.made.digest, Tokens: r.made.tokens, NextUpdate: r.set.NextUpdate}
+	a.rec.Published = appregistry.Published{Generation: r.set.Generation, Digest: r.made.digest, Tokens: r.made.tokens, NextUpdate: c.wall(a.updateAt)}
 	c.reg.PutApp(a.rec)
 	for _, id := range r.made.tokens {
 		if t := c.token(id); t != nil && t.rec.State == appregistry.Publishing {

@@ -101,6 +101,28 @@ func TestP4_ReadersThatLookedInVainKeepTheirToken(t *testing.T) {
 	}
 }
 
+// Of two sets with a token the earlier told its readers a later time: they are
+// waited for.
+func TestP4_ReadersOfAnEarlierSetAreWaitedFor(t *testing.T) {
+	ns2 := appregistry.Authority{Instance: "hdfs", Name: "ns2"}
+	w := newWorld(t, day, 30*time.Hour)
+	w.mustDone(w.register(registration{app: app("a"), plan: plan(ns1, ns2)}))
+	first, latest := w.targets["/stage/a"].all[0], time.Duration(0)
+	looks := first.NextUpdate.Sub(w.wall)
+	for w.boot < looks-time.Second {
+		w.run(time.Second)
+	}
+	for _, s := range w.targets["/stage/a"].all {
+		latest = s.NextUpdate.Sub(w.wall)
+		if s.Generation == 2 && latest >= looks {
+			t.Fatalf("the second set's readers look at %v, want before the first's at %v", latest, looks)
+		}
+	}
+	if len(w.svc.cancels) != 0 {
+		t.Errorf("%v was cancelled before readers of the first set looked at %v", w.svc.cancels, looks)
+	}
+}
+
 // A machine that sleeps finds a token's end and the end of its grace together.
 func TestP10_EndAndReleaseAtOnceLeaveNothingBehind(t *testing.T) {
 	w := newWorld(t, day, 7*day)
