@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -277,7 +278,8 @@ func TestFenceHoldsOverANewSealing(t *testing.T) {
 type meddling struct {
 	appregistry.Store
 	before func()
-	left   int // commits until they fail; 0: never
+	mu     sync.Mutex // guards left
+	left   int        // commits until they fail; 0: never
 }
 
 var errPower = errors.New("the power went")
@@ -286,13 +288,19 @@ func (m *meddling) Commit(ctx context.Context, b appregistry.Batch) error {
 	if m.before != nil {
 		m.before()
 	}
+	if m.powerIsGone() {
+		return errPower
+	}
+	return m.Store.Commit(ctx, b)
+}
+
+func (m *meddling) powerIsGone() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.left > 0 {
 		if m.left--; m.left == 0 {
 			m.left = -1
 		}
 	}
-	if m.left < 0 {
-		return errPower
-	}
-	return m.Store.Commit(ctx, b)
+	return m.left < 0
 }
