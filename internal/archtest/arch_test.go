@@ -61,7 +61,7 @@ var arrows = map[string][]string{
 	"hadooptest/faultproxy":         {},
 	"hadooptest":                    {"plugins", "hadooptoken", "internal/krb/...", "internal/krb", "internal/sasl", "internal/hadooppb", "internal/clock"},
 	"internal/archtest":             {},
-	"internal/faulttest":            {"plugins", "plugins/hdfs", "plugins/hdfs/hdfstest", "appregistry", "renewer", "hadooptoken", "hadooptest/faultproxy", "internal/clock", "internal/hadooppb", "internal/hrpc", "internal/namenode"},
+	"internal/faulttest":            {"plugins", "plugins/hdfs", "plugins/hdfs/hdfstest", "appregistry", "renewer", "hadooptoken", "hadooptest/faultproxy", "internal/clock", "internal/hadooppb", "internal/hrpc", "internal/namenode", "internal/sasl"},
 	"internal/clock":                {},
 	"internal/namenode":             {"internal/clock", "internal/hadoopconf", "internal/hrpc", "internal/krb", "internal/sasl"},
 	"internal/dispatch":             {},

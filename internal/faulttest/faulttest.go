@@ -85,6 +85,7 @@ func Lies(t *testing.T, open Open) {
 		t.Run("nonsense in place of a message at "+protection, func(t *testing.T) { nonsense(t, open(t, protection)) })
 	}
 	run(t, open, protections, test{"each byte flipped", flips}, test{"forged answers to the engine", forgedAnswers})
+	run(t, open, one, test{"stripped offers", strippedOffers})
 	run(t, open, protections[:1], test{"answers twice and out of order", answersTwice})
 }
 

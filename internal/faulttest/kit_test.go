@@ -21,7 +21,7 @@ func TestB14_ResetsOnTheKit(t *testing.T) { faulttest.Resets(t, kit) }
 // Shows: B12, B16.
 func TestB13_SilenceOnTheKit(t *testing.T) { faulttest.Silence(t, kit) }
 
-// Shows: B17, B18, T-15.
+// Shows: B17, B18, T-13, T-14, T-15.
 func TestB34_LiesOnTheKit(t *testing.T) { faulttest.Lies(t, kit) }
 
 // Shows: B04.

@@ -14,7 +14,7 @@ func TestB14_ResetsOnTheRealNameNode(t *testing.T) { faulttest.Resets(t, behindF
 // Shows: B12, B16.
 func TestB13_SilenceOnTheRealNameNode(t *testing.T) { faulttest.Silence(t, behindFaults) }
 
-// Shows: B17, B18, T-15.
+// Shows: B17, B18, T-13, T-14, T-15.
 func TestB34_LiesOnTheRealNameNode(t *testing.T) { faulttest.Lies(t, behindFaults) }
 
 // Shows: B04.
