@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/internal/core"
@@ -42,7 +43,7 @@ const stagingOn = "stage "
 
 // limits are what one service gets.
 func (r *Renewer) limits(service string) dispatch.Limits {
-	if len(service) >= len(stagingOn) && service[:len(stagingOn)] == stagingOn {
+	if strings.HasPrefix(service, stagingOn) {
 		return dispatch.Limits{Share: r.cfg.PerTarget}
 	}
 	return dispatch.Limits{Share: r.cfg.PerAuthority, Rate: max(0, r.cfg.CallsPerSecond)}

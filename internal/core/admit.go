@@ -44,7 +44,7 @@ func (c *Core) admit(ev Register, content []byte, old *appregistry.AppRecord) {
 	slices.SortStableFunc(rec.Holdings, obtainedLast)
 	c.reg.PutApp(rec)
 	for _, h := range rec.Holdings {
-		c.markKeep(c.token(c.reg.Resolve(h).ID))
+		c.markKeepFor(c.token(c.reg.Resolve(h).ID), rec)
 		// A retired token that it brought is one that it ever referred to.
 		if t := c.reg.Token(h.Token); t != nil && !rec.App.Ending().AsksCancel(h, t.ID) && !t.Keep {
 			t.Keep = true

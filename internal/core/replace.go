@@ -157,17 +157,20 @@ func (c *Core) hold(s *supply, e *appregistry.EntryRecord, alias string) {
 // markKeep sets the token's keep bit where a holder did not ask for cancel. It
 // is never cleared: who left first must not be forgotten.
 func (c *Core) markKeep(t *token) {
-	if t.rec.Keep {
-		return
-	}
 	for _, seq := range c.reg.Holders(t.rec.Entry) {
-		rec := c.reg.App(seq)
-		for _, h := range rec.Holdings {
-			if h.Entry == t.rec.Entry && !h.Carried && c.reg.Resolve(h) == t.rec && !rec.App.Ending().AsksCancel(h, t.rec.ID) {
-				t.rec.Keep = true
-				c.reg.PutToken(t.rec)
-				return
-			}
+		if t.rec.Keep {
+			return
+		}
+		c.markKeepFor(t, c.reg.App(seq))
+	}
+}
+
+// markKeepFor looks at one holder only: a token may have very many.
+func (c *Core) markKeepFor(t *token, rec *appregistry.AppRecord) {
+	for _, h := range rec.Holdings {
+		if !t.rec.Keep && h.Entry == t.rec.Entry && !h.Carried && c.reg.Resolve(h) == t.rec && !rec.App.Ending().AsksCancel(h, t.rec.ID) {
+			t.rec.Keep = true
+			c.reg.PutToken(t.rec)
 		}
 	}
 }

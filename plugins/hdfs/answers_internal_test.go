@@ -120,3 +120,14 @@ func TestErrorsPageIsUpToDate(t *testing.T) {
 		t.Errorf("%s is not what the provider goes by; run with -update (-provider +page):\n%s", path, diff)
 	}
 }
+
+// A full call queue is said by class; the engine slows down by the code. A standby,
+// or one in safe mode, is not too busy.
+func TestB29_BusyNameNodeIsToldByItsClass(t *testing.T) {
+	for class, busy := range map[hrpc.Class]bool{hrpc.Retriable: true, hrpc.Standby: false, hrpc.SafeMode: false, hrpc.JavaIO: false} {
+		err := serviceError(errors.Join(errors.New("nn1"), &hrpc.RemoteError{Class: class, Message: "Server too busy"}))
+		if got := plugins.CodeOf(err) == plugins.CodeBusy; got != busy {
+			t.Errorf("%s is code %q; busy: want %v", class, plugins.CodeOf(err), busy)
+		}
+	}
+}
