@@ -34,7 +34,7 @@ func (b *bench) lateness(ctx context.Context) error {
 			arg("hang", int(hangFor.Milliseconds())), arg("for", int(lateFor.Milliseconds())))
 		yarn <- result{f, err}
 	}()
-	late, err := ourLateness(ctx, tokens)
+	late, err := ourLateness(ctx, tokens, &hangingService{life: shortLife, hang: hangFor}, renewer.Config{}, lateFor)
 	theirs := <-yarn
 	if err := errors.Join(err, theirs.err); err != nil {
 		return err
@@ -69,6 +69,7 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 // which is another service's, hang.
 type hangingService struct {
 	life, hang time.Duration
+	one        bool // both names are one service
 
 	mu   sync.Mutex // guards what follows
 	due  []time.Time
@@ -77,7 +78,10 @@ type hangingService struct {
 
 func (*hangingService) Kinds() []string { return []string{"BESIDE"} }
 
-func (*hangingService) Authorities(context.Context) ([]plugins.Authority, error) {
+func (s *hangingService) Authorities(context.Context) ([]plugins.Authority, error) {
+	if s.one {
+		return []plugins.Authority{{Name: "one", Kinds: []string{"BESIDE"}, Services: []string{"healthy:1", "hung:1"}}}, nil
+	}
 	return []plugins.Authority{
 		{Name: "healthy", Kinds: []string{"BESIDE"}, Services: []string{"healthy:1"}},
 		{Name: "hung", Kinds: []string{"BESIDE"}, Services: []string{"hung:1"}},
@@ -120,18 +124,19 @@ func (s *hangingService) begins(n int, called time.Time) (hangs bool) {
 	return false
 }
 
-// ourLateness returns the lateness of all renewals of healthy tokens, sorted.
-func ourLateness(ctx context.Context, healthy int) ([]time.Duration, error) {
-	s := &hangingService{life: shortLife, hang: hangFor, due: make([]time.Time, healthy+1)}
+// ourLateness returns the lateness of all renewals of healthy tokens within a time, sorted.
+func ourLateness(ctx context.Context, healthy int, s *hangingService, cfg renewer.Config, within time.Duration) ([]time.Duration, error) {
+	s.due = make([]time.Time, healthy+1)
 	tokens := numbered(healthy+1, "healthy:1")
 	tokens[healthy].Service = "hung:1"
-	cfg := renewer.Config{Providers: map[string]plugins.Provider{"beside": s}, Policy: punctual, CallsPerSecond: -1}
+	cfg.Providers, cfg.Policy = map[string]plugins.Provider{"beside": s}, punctual
+	cfg.CallsPerSecond = -1 // tokens of seconds need more calls than the default lets through
 	err := withEngine(ctx, cfg, func(ctx context.Context, r *renewer.Renewer) error {
 		if err := registerAll(ctx, r, "alice", tokens); err != nil {
 			return err
 		}
 		select {
-		case <-time.After(lateFor):
+		case <-time.After(within):
 			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)

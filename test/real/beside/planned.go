@@ -62,11 +62,14 @@ func (p *planned) Renew(ctx context.Context, t plugins.Token) (time.Time, error)
 		}
 	}
 	now := time.Now()
-	if !due.After(now.Add(time.Millisecond)) {
+	if !due.After(now.Add(leastArming)) {
 		due = now.Add(time.Hour) // arming took too long: it shall come to its end undisturbed
 	}
 	return expiryFor(now, due), nil
 }
+
+// leastArming is what must be left when a token is registered: a date that is nearer is no sensible answer to the engine.
+const leastArming = time.Second
 
 // errLateArming says that renewals were due before all tokens were registered: on a busy machine, try with more time.
 var errLateArming = errors.New("arming took too long: renewals were due before it ended")
@@ -74,7 +77,7 @@ var errLateArming = errors.New("arming took too long: renewals were due before i
 // burst registers the tokens with an engine of that configuration, has the renewals of all fall due at one moment and
 // returns how long they took, and how much time of the CPUs this process used meanwhile.
 func (p *planned) burst(ctx context.Context, cfg renewer.Config, user string, tokens []plugins.Token) (took, cpu time.Duration, err error) {
-	first := armFor + time.Duration(len(tokens))*time.Second/5000
+	first := armFor + leastArming + time.Duration(len(tokens))*time.Second/5000
 	for arm := first; arm <= 8*first; arm *= 2 {
 		err = withEngine(ctx, cfg, func(ctx context.Context, r *renewer.Renewer) error {
 			took, cpu, err = p.burstOf(ctx, r, user, tokens, arm)
@@ -94,7 +97,7 @@ func (p *planned) burstOf(ctx context.Context, r *renewer.Renewer, user string, 
 		return 0, 0, err
 	}
 	done := p.plan(due.Add(time.Hour), true, len(tokens))
-	if !time.Now().Before(due) {
+	if !time.Now().Before(due.Add(-leastArming)) {
 		return 0, 0, errLateArming
 	}
 	select {
