@@ -2,6 +2,7 @@ package krb
 
 import (
 	"bytes"
+	"crypto/hmac"
 	"encoding/binary"
 	"fmt"
 
@@ -91,6 +92,9 @@ type session struct {
 	send, receive uint64
 	done          bool
 	peer          string
+
+	// One for each direction, since one goroutine may wrap while another unwraps.
+	sending, receiving sealer
 }
 
 // Peer is the other side's principal, proven once Step said done.
@@ -126,21 +130,17 @@ func (s *session) Wrap(plain []byte, seal bool) ([]byte, error) {
 	if !s.done {
 		return nil, protocolError("wrap before the security context is complete")
 	}
-	et, err := etypeOf(s.key)
-	if err != nil {
-		return nil, err
-	}
 	flags, use, seq := s.flags(s.initiator), usage(s.initiator), s.send
 	s.send++
 	if seal {
 		head := header(flags|wrapSealed, 0, 0, seq)
-		_, cipher, err := et.EncryptMessage(s.key.KeyValue, append(bytes.Clone(plain), head...), use)
+		cipher, err := s.sending.encrypt(s.key, append(bytes.Clone(plain), head...), use)
 		if err != nil {
 			return nil, fmt.Errorf("wrap: %w", err)
 		}
 		return append(head, cipher...), nil
 	}
-	sum, err := et.GetChecksumHash(s.key.KeyValue, append(bytes.Clone(plain), header(flags, 0, 0, seq)...), use)
+	sum, err := s.sending.checksum(s.key, append(bytes.Clone(plain), header(flags, 0, 0, seq)...), use)
 	if err != nil {
 		return nil, fmt.Errorf("wrap: %w", err)
 	}
@@ -181,7 +181,7 @@ func (s *session) Unwrap(token []byte) (plain []byte, sealed bool, err error) {
 
 // open decrypts message | filler | header and compares the header.
 func (s *session) open(body, head []byte, extra int) ([]byte, error) {
-	text, err := decrypt(s.key, body, usage(!s.initiator))
+	text, err := s.receiving.decrypt(s.key, body, usage(!s.initiator))
 	if err != nil {
 		return nil, protocolError("wrap token: %w", err)
 	}
@@ -202,7 +202,11 @@ func (s *session) verify(body, head []byte, extra int) ([]byte, error) {
 		return nil, protocolError("wrap token with a checksum of %d bytes", extra)
 	}
 	plain := body[:end:end]
-	if !et.VerifyChecksum(s.key.KeyValue, append(bytes.Clone(plain), head...), body[end:], usage(!s.initiator)) {
+	want, err := s.receiving.checksum(s.key, append(bytes.Clone(plain), head...), usage(!s.initiator))
+	if err != nil {
+		return nil, protocolError("wrap token: %w", err)
+	}
+	if !hmac.Equal(want, body[end:]) {
 		return nil, protocolError("wrap token: %w", errIntegrity)
 	}
 	return plain, nil
