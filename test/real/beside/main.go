@@ -34,6 +34,8 @@ type bench struct {
 	dir   string
 	quick bool
 	table table
+
+	profile string // file for a CPU profile of the engine at the NameNode; "": none
 }
 
 // groups are the rows that are measured together, in the order of the table.
@@ -54,6 +56,7 @@ func run() (err error) {
 	}
 	rows := flag.String("rows", strings.Join(names, ","), "comma list of the groups of rows to measure")
 	quick := flag.Bool("quick", false, "a tenth of the sizes: shows that the command works, and no figures worth keeping")
+	profile := flag.String("cpuprofile", "", "write a CPU profile of one burst of scheduled renewals at the NameNode to this file")
 	flag.Parse()
 	chosen := strings.Split(*rows, ",")
 	for _, name := range chosen {
@@ -64,7 +67,7 @@ func run() (err error) {
 	ctx, stop := context.WithTimeout(context.Background(), 30*time.Minute)
 	defer stop()
 
-	b := &bench{quick: *quick}
+	b := &bench{quick: *quick, profile: *profile}
 	if b.dir, err = os.MkdirTemp("", "tokenwheel-beside-"); err != nil {
 		return err
 	}

@@ -87,6 +87,14 @@ func (b *bench) beside(ctx context.Context, n *nameNodeBench, yarn figures) erro
 			best, most, bareCPU = rate, k, cpu
 		}
 	}
+	if b.profile != "" {
+		f, err := os.Create(b.profile)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		n.provider.profile = f
+	}
 	var engine, ratios []float64
 	for range max(1, b.size(pairs)) {
 		e, err := n.scheduled(ctx, most)

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
+	"runtime/pprof"
 	"sync"
 	"syscall"
 	"time"
@@ -16,6 +18,9 @@ import (
 type planned struct {
 	plugins.Provider
 	renew func(context.Context, plugins.Token) (time.Time, error)
+
+	// profile, if it is not nil, gets the CPU profile of the next burst.
+	profile io.Writer
 
 	mu    sync.Mutex // guards what follows
 	due   time.Time
@@ -104,6 +109,13 @@ func (p *planned) burstOf(ctx context.Context, r *renewer.Renewer, user string, 
 	case <-time.After(time.Until(due)):
 	case <-ctx.Done():
 		return 0, 0, context.Cause(ctx)
+	}
+	if p.profile != nil {
+		if err := pprof.StartCPUProfile(p.profile); err != nil {
+			return 0, 0, err
+		}
+		p.profile = nil
+		defer pprof.StopCPUProfile()
 	}
 	before := cpuTime()
 	select {
