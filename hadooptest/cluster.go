@@ -1,8 +1,9 @@
 // Package hadooptest is a Kerberos realm and a NameNode in the test's own
 // process, as net/http/httptest is a web server: a KDC, a NameNode that issues,
 // renews and cancels delegation tokens by the rules of the real one, a journal of
-// every call it answered, and switches for what goes wrong in real clusters. It
-// needs no Java, no root and no network but loopback.
+// every call it answered, and switches for what goes wrong in real clusters. With
+// a [Config].Nameservice there are several NameNodes, which fail over. It needs no
+// Java, no root and no network but loopback.
 //
 // A rule is in it only when the real service showed it; SKIPPED.md lists what it
 // leaves out. Everything is safe for concurrent use.

@@ -3,8 +3,8 @@
 //
 // [Dial] opens one connection to one address, logs in by Kerberos or by token, and refuses whoever asks for less. A
 // [Conn] serves any number of goroutines; every call has a deadline. A connection that broke, or on which anything
-// unreadable came, is dead for ever. [Addresses] walks a list of servers. The package never retries by itself: errors
-// say, by [SafeToRetry] and [FailOver], what their caller may do.
+// unreadable came, is dead for ever. [Addresses] walks a list of servers, and walks it again while one of them is about
+// to serve. Nothing else retries: errors say, by [SafeToRetry], [AnswerLost] and [FailOver], what their caller may do.
 package hrpc
 
 import (
