@@ -84,4 +84,4 @@ var outside = []Mutant{
 }
 
 // All is every mutant there is.
-var All = slices.Concat(engine, outside, network)
+var All = slices.Concat(engine, outside, network, failover)
