@@ -11,7 +11,6 @@ package appregistry
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -22,11 +21,22 @@ import (
 // and is the key that makes a repeated registration harmless.
 type AppID string
 
-var appIDPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,127}$`)
+// isWord reports whether s is a name as application ids are.
+func isWord(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		case i > 0 && (c == '.' || c == '_' || c == '-'):
+		default:
+			return false
+		}
+	}
+	return 0 < len(s) && len(s) <= 128
+}
 
 // Validate reports whether the id can be used.
 func (id AppID) Validate() error {
-	if !appIDPattern.MatchString(string(id)) {
+	if !isWord(string(id)) {
 		return fmt.Errorf("app id %q: want 1 to 128 of a-z, 0-9, '.', '_', '-', the first a letter or digit", string(id))
 	}
 	return nil

@@ -76,7 +76,7 @@ func (t OverlayType) check(v string) error {
 			return fmt.Errorf("%q: want a duration from 1s to 720h", v)
 		}
 	default:
-		if !appIDPattern.MatchString(v) {
+		if !isWord(v) {
 			return fmt.Errorf("%q: want 1 to 128 of a-z, 0-9, '.', '_', '-'", v)
 		}
 	}
@@ -85,7 +85,11 @@ func (t OverlayType) check(v string) error {
 
 // Duration is the overlay's value of a duration key; 0 where it is not set.
 func (a App) Duration(key string) time.Duration {
-	d, err := time.ParseDuration(a.Overlay[key])
+	text, ok := a.Overlay[key]
+	if !ok {
+		return 0 // nearly always: an error would cost more than all the rest
+	}
+	d, err := time.ParseDuration(text)
 	if err != nil {
 		return 0
 	}

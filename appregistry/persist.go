@@ -6,25 +6,18 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 )
 
 // recordKey is table and number of a record.
 type recordKey struct {
-	table string
+	table table
 	seq   uint64
 }
 
-// The store's keys: a table name, a slash and 8 bytes of number, highest first,
-// so that records come back in the order in which they were made.
-const (
-	appTable   = "app"
-	entryTable = "entry"
-	tokenTable = "token"
-	seqTable   = "seq"   // one record: the numbers reserved
-	pauseTable = "pause" // one record, there while cancels are paused
-)
+// tableNames begin the store's keys: a name, a slash and 8 bytes of number,
+// highest first, so that records come back in the order in which they were made.
+var tableNames = [...]string{appTable: "app", entryTable: "entry", tokenTable: "token", seqTable: "seq", pauseTable: "pause"}
 
 // pausedMark is the value of the pause record.
 const pausedMark = 1
@@ -32,11 +25,17 @@ const pausedMark = 1
 // reserveAhead is how many numbers one write of the sequence record covers.
 const reserveAhead = 1 << 16
 
-func (r *Registry) touch(table string, seq uint64) {
-	if r.volatile {
-		return
+func (r *Registry) touch(k recordKey) {
+	if !r.volatile {
+		r.dirty = append(r.dirty, k)
 	}
-	r.dirty[recordKey{table, seq}] = struct{}{}
+}
+
+func (r *Registry) touchNode(n *node) {
+	if !r.volatile && !n.dirty {
+		n.dirty = true
+		r.touch(recordKey{n.table, n.id})
+	}
 }
 
 // Dirty reports whether anything changed since the last [Registry.TakeBatch].
@@ -45,10 +44,11 @@ func (r *Registry) Dirty() bool { return len(r.dirty) > 0 }
 // TakeBatch encodes all that changed, in order of keys, and takes it as written.
 // Where it was not, [Registry.Redo] takes that back.
 func (r *Registry) TakeBatch() Batch {
-	keys := slices.SortedFunc(maps.Keys(r.dirty), func(a, b recordKey) int {
-		return cmp.Or(cmp.Compare(a.table, b.table), cmp.Compare(a.seq, b.seq))
+	slices.SortFunc(r.dirty, func(a, b recordKey) int {
+		return cmp.Or(cmp.Compare(tableNames[a.table], tableNames[b.table]), cmp.Compare(a.seq, b.seq))
 	})
-	var b Batch
+	keys := slices.Compact(r.dirty)
+	b := Batch{Put: make([]Record, 0, len(keys))}
 	var w fieldWriter
 	for _, k := range keys {
 		start := len(w.b)
@@ -63,7 +63,7 @@ func (r *Registry) TakeBatch() Batch {
 		}
 		b.Put = append(b.Put, Record{Key: key, Value: w.b[value:len(w.b):len(w.b)]})
 	}
-	clear(r.dirty)
+	r.dirty = r.dirty[:0]
 	return b
 }
 
@@ -72,13 +72,20 @@ func (r *Registry) TakeBatch() Batch {
 func (r *Registry) Redo(b Batch) {
 	for _, put := range b.Put {
 		if k, ok := parseKey(put.Key); ok {
-			r.dirty[k] = struct{}{}
+			r.redo(k)
 		}
 	}
 	for _, key := range b.Delete {
 		if k, ok := parseKey(key); ok {
-			r.dirty[k] = struct{}{}
+			r.redo(k)
 		}
+	}
+}
+
+func (r *Registry) redo(k recordKey) {
+	r.touch(k)
+	if at := r.where.get(k.seq); at&openBit != 0 && r.open[at&^openBit].table == k.table {
+		r.open[at&^openBit].dirty = true
 	}
 }
 
@@ -90,18 +97,19 @@ func (r *Registry) encode(w *fieldWriter, k recordKey) {
 		w.b = append(w.b, 0)
 	}
 	switch k.table {
-	case appTable:
-		if a := r.apps[k.seq]; a != nil {
-			record(a.encode)
+	case appTable, entryTable, tokenTable:
+		n := r.find(k.table, k.seq)
+		switch {
+		case n == nil:
+			return
+		case n.app != nil:
+			record(n.app.encode)
+		case n.entry != nil:
+			record(n.entry.encode)
+		case n.token != nil:
+			record(n.token.encode)
 		}
-	case entryTable:
-		if e := r.entries[EntryID(k.seq)]; e != nil {
-			record(e.encode)
-		}
-	case tokenTable:
-		if t := r.tokens[TokenID(k.seq)]; t != nil {
-			record(t.encode)
-		}
+		n.dirty = false
 	case seqTable:
 		w.b = binary.BigEndian.AppendUint64(w.b, r.reserved)
 	case pauseTable:
@@ -118,11 +126,9 @@ func (r *Registry) Load(key, value []byte) (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	err := r.load(k, value)
-	if err != nil {
-		return true, fmt.Errorf("load %s record %d: %w", k.table, k.seq, err)
+	if err := r.load(k, value); err != nil {
+		return true, fmt.Errorf("load %s record %d: %w", tableNames[k.table], k.seq, err)
 	}
-	delete(r.dirty, k)
 	return true, nil
 }
 
@@ -144,31 +150,15 @@ func Inspect(key, value []byte) (kind string, err error) {
 		err = NewRegistry().load(k, value)
 	}
 	if err != nil {
-		return k.table, fmt.Errorf("%s record %d: %w", k.table, k.seq, err)
+		return tableNames[k.table], fmt.Errorf("%s record %d: %w", tableNames[k.table], k.seq, err)
 	}
-	return k.table, nil
+	return tableNames[k.table], nil
 }
 
 func (r *Registry) load(k recordKey, value []byte) error {
 	switch k.table {
-	case appTable:
-		a, err := decodeApp(k.seq, value)
-		if err != nil {
-			return err
-		}
-		r.PutApp(a)
-	case entryTable:
-		e, err := decodeEntry(k.seq, value)
-		if err != nil {
-			return err
-		}
-		r.PutEntry(e)
-	case tokenTable:
-		t, err := decodeToken(k.seq, value)
-		if err != nil {
-			return err
-		}
-		r.PutToken(t)
+	case appTable, entryTable, tokenTable:
+		return r.loadRecord(k, value)
 	case seqTable:
 		if len(value) != 8 {
 			return errors.New("want 8 bytes")
@@ -182,19 +172,51 @@ func (r *Registry) load(k recordKey, value []byte) error {
 	return nil
 }
 
+// loadRecord puts a record as if it were not a change. Nobody has another one in
+// hand while records are loaded, so they are folded at once.
+func (r *Registry) loadRecord(k recordKey, value []byte) (err error) {
+	n := r.make(k.table, k.seq)
+	if n == nil {
+		return fmt.Errorf("number %d cannot be that of a record, or is that of another", k.seq)
+	}
+	defer r.Tidy(r.age+1, keepLoaded)
+	wasDirty := n.dirty
+	n.dirty = true // so that it is not noted
+	switch k.table {
+	case appTable:
+		var a *AppRecord
+		if a, err = decodeApp(k.seq, value); err == nil {
+			r.PutApp(a)
+		}
+	case entryTable:
+		var e *EntryRecord
+		if e, err = decodeEntry(k.seq, value); err == nil {
+			r.PutEntry(e)
+		}
+	case tokenTable:
+		var t *TokenRecord
+		if t, err = decodeToken(k.seq, value); err == nil {
+			r.PutToken(t)
+		}
+	}
+	n.dirty = wasDirty
+	r.dropEmpty(n)
+	return err
+}
+
+// keepLoaded is how many records stay open while they are loaded.
+const keepLoaded = 1024
+
 func (k recordKey) append(b []byte) []byte {
-	b = append(append(b, k.table...), '/')
+	b = append(append(b, tableNames[k.table]...), '/')
 	return binary.BigEndian.AppendUint64(b, k.seq)
 }
 
 func parseKey(key []byte) (recordKey, bool) {
-	table, seq, ok := bytes.Cut(key, []byte{'/'})
-	if !ok || len(seq) != 8 {
+	name, seq, ok := bytes.Cut(key, []byte{'/'})
+	t := slices.Index(tableNames[:], string(name))
+	if !ok || len(seq) != 8 || t < 0 {
 		return recordKey{}, false
 	}
-	switch k := (recordKey{string(table), binary.BigEndian.Uint64(seq)}); k.table {
-	case appTable, entryTable, tokenTable, seqTable, pauseTable:
-		return k, true
-	}
-	return recordKey{}, false
+	return recordKey{table(t), binary.BigEndian.Uint64(seq)}, true
 }

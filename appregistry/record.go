@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
@@ -126,16 +125,6 @@ type TokenRecord struct {
 	unknown notKnown
 }
 
-// attachment is what the engine keeps with a record while it runs, so that both
-// are found at once. It is never stored.
-type attachment struct{ session any }
-
-// Attach keeps v with the record, in the place of what was attached before.
-func (a *attachment) Attach(v any) { a.session = v }
-
-// Attached is what is kept with the record; nil: nothing yet.
-func (a *attachment) Attached() any { return a.session }
-
 // Forget drops the token's secret bytes; its key and fingerprint stay.
 func (t *TokenRecord) Forget() { t.Token.Identifier, t.Token.Password = nil, nil }
 
@@ -143,12 +132,34 @@ func (t *TokenRecord) Forget() { t.Token.Identifier, t.Token.Password = nil, nil
 // authority and identifier, or all texts where no authority is known. Services
 // look at nothing else.
 func TokenKeys(a Authority, t plugins.Token) (key, name [sha256.Size]byte) {
-	parts := [][]byte{[]byte(a.Instance), []byte(a.Name), t.Identifier}
+	b := make([]byte, 0, 512)
+	b = appendPart(b, a.Instance)
+	b = appendPart(b, a.Name)
+	b = appendPart(b, t.Identifier)
 	if a.IsZero() {
-		parts = append(parts, []byte(t.Kind), []byte(t.Service))
+		b = appendPart(b, t.Kind)
+		b = appendPart(b, t.Service)
 	}
-	name = digest(parts...)
-	return digest(append(parts, t.Password)...), name
+	return sha256.Sum256(appendPart(b, t.Password)), sha256.Sum256(b)
+}
+
+func appendPart[T ~string | ~[]byte](b []byte, part T) []byte {
+	b = binary.AppendUvarint(b, uint64(len(part)))
+	return append(b, part...)
+}
+
+// sortedKeys are a map's keys in order: of the few that such maps have, at the
+// cost of one slice.
+func sortedKeys[V any](m map[string]V) []string {
+	if len(m) == 0 {
+		return nil
+	}
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 // contentSize is the length of a digest of content.
@@ -159,7 +170,7 @@ const contentSize = 16
 func ContentDigest(a App) []byte {
 	w := fieldWriter{b: make([]byte, 0, 512)}
 	(&AppRecord{App: a}).encode(&w)
-	for _, alias := range slices.Sorted(maps.Keys(a.Credentials.Tokens)) {
+	for _, alias := range sortedKeys(a.Credentials.Tokens) {
 		t := a.Credentials.Tokens[alias]
 		w.nested(100, func() {
 			w.text(1, alias)
@@ -180,13 +191,4 @@ func (r *AppRecord) SameContent(a App, digest []byte) bool {
 		return a.Group == "" && !a.Tolerate && bytes.Equal(r.Content, contentDigestV1(a))
 	}
 	return bytes.Equal(r.Content, digest)
-}
-
-func digest(parts ...[]byte) [sha256.Size]byte {
-	var b []byte
-	for _, p := range parts {
-		b = binary.AppendUvarint(b, uint64(len(p)))
-		b = append(b, p...)
-	}
-	return sha256.Sum256(b)
 }

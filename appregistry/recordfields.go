@@ -3,9 +3,6 @@ package appregistry
 import (
 	"encoding/hex"
 	"fmt"
-	"maps"
-	"slices"
-	"time"
 
 	"github.com/tokenwheel/tokenwheel/plugins"
 )
@@ -89,13 +86,13 @@ func (r *AppRecord) encode(w *fieldWriter) {
 	w.number(6, uint64(a.AtEnd))
 	w.number(7, uint64(a.Verify))
 	w.number(8, uint64(a.Share))
-	for _, key := range slices.Sorted(maps.Keys(a.Overlay)) {
+	for _, key := range sortedKeys(a.Overlay) {
 		w.nested(9, func() {
 			w.word(1, key)
 			w.word(2, a.Overlay[key])
 		})
 	}
-	for _, alias := range slices.Sorted(maps.Keys(a.Credentials.Secrets)) {
+	for _, alias := range sortedKeys(a.Credentials.Secrets) {
 		w.nested(10, func() {
 			w.word(1, alias)
 			w.bytes(2, a.Credentials.Secrets[alias])
@@ -307,92 +304,6 @@ func (e *EntryRecord) decode(f *fieldReader) {
 		default:
 			e.unknown.keep(f)
 		}
-	}
-}
-
-// encode leaves out what follows from the token's bytes, where they are there.
-func (t *TokenRecord) encode(w *fieldWriter) {
-	w.ref(1, uint64(t.ID), uint64(t.Entry))
-	w.authority(2, t.Authority)
-	w.word(3, t.Token.Kind)
-	w.word(4, t.Token.Service)
-	w.bytes(5, t.Token.Identifier)
-	w.bytes(6, t.Token.Password)
-	if len(t.Token.Identifier) == 0 {
-		w.text(7, t.Fingerprint)
-		w.bytes(8, t.Key[:])
-		w.bytes(9, t.Name[:])
-	}
-	w.number(10, uint64(t.State))
-	w.text(11, t.Reason)
-	w.number(12, uint64(t.Proof))
-	w.date(13, t.ProvedAt)
-	w.flag(14, t.Obtained)
-	w.flag(15, t.Keep)
-	w.word(16, t.Owner)
-	w.flag(17, t.Ours)
-	w.date(18, t.Issued)
-	w.date(19, t.Expires)
-	w.date(20, t.Max)
-	w.number(21, zigzag(int64(t.Skew)))
-	w.date(22, t.ReadUntil)
-	w.b = append(w.b, t.unknown.fields...)
-}
-
-func (t *TokenRecord) decode(f *fieldReader) {
-	for f.next() {
-		switch f.field {
-		case 1:
-			t.Entry = EntryID(f.ref(uint64(t.ID)))
-		case 2:
-			t.Authority = f.authority()
-		case 3:
-			t.Token.Kind = f.word()
-		case 4:
-			t.Token.Service = f.word()
-		case 5:
-			t.Token.Identifier = f.bytes()
-		case 6:
-			t.Token.Password = f.bytes()
-		case 7:
-			t.Fingerprint = f.text()
-		case 8:
-			f.digest(&t.Key)
-		case 9:
-			f.digest(&t.Name)
-		case 10:
-			t.State = State(f.below(uint64(len(stateNames))))
-		case 11:
-			t.Reason = f.text()
-		case 12:
-			t.Proof = Proof(f.below(uint64(ProofRenewed) + 1))
-		case 13:
-			t.ProvedAt = f.date()
-		case 14:
-			t.Obtained = f.number() != 0
-		case 15:
-			t.Keep = f.number() != 0
-		case 16:
-			t.Owner = f.word()
-		case 17:
-			t.Ours = f.number() != 0
-		case 18:
-			t.Issued = f.date()
-		case 19:
-			t.Expires = f.date()
-		case 20:
-			t.Max = f.date()
-		case 21:
-			t.Skew = time.Duration(unzigzag(f.number()))
-		case 22:
-			t.ReadUntil = f.date()
-		default:
-			t.unknown.keep(f)
-		}
-	}
-	if len(t.Token.Identifier) > 0 {
-		t.Fingerprint = t.Token.Fingerprint()
-		t.Key, t.Name = TokenKeys(t.Authority, t.Token)
 	}
 }
 

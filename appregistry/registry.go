@@ -2,115 +2,179 @@ package appregistry
 
 import (
 	"errors"
-	"maps"
+	"hash/maphash"
 	"slices"
 )
 
 // Registry holds applications, entries and tokens, and knows which of their
 // records changed since they were last written. It is a plain value without a
-// lock: one goroutine owns it. Records it hands out are its own; who changes one
-// calls the Put of its type again, which keeps the indexes right.
+// lock: one goroutine owns it. Records it hands out are its own and stay the
+// same until [Registry.Tidy]; who changes one calls the Put of its type again,
+// which keeps the indexes right.
 type Registry struct {
-	apps    map[uint64]*AppRecord
-	entries map[EntryID]*EntryRecord
-	tokens  map[TokenID]*TokenRecord
-	byKey   map[AppKey]uint64 // what is registered under a key; candidates are not in it
+	where  places
+	open   []*node // by place; nil: free
+	free   []uint32
+	opened queue // the open ones, longest open first
+	shelf  shelf
+	words  *words
+	fold   fieldWriter // its buffer is used again and again
+	age    uint64
 
-	byToken  map[[32]byte]TokenID
-	byName   map[[32]byte][]TokenID
-	bySupply map[Supply]map[string]EntryID
-	tokensOf map[EntryID][]TokenID
-	// Who needs what. All of it follows from the app records, and is never stored.
-	indexed   map[uint64]indexedApp
-	holders   map[EntryID][]uint64
-	plain     map[EntryID]int // holdings that follow the current token
-	lent      map[TokenID]int
-	published map[TokenID]int
-	offered   map[TokenID]int
+	seed     maphash.Seed
+	byKey    index // what is registered under a key; candidates are not in it
+	byName   index
+	bySupply index
 
+	counts        [tokenTable + 1]int // of records
 	cancelsPaused bool
 
 	last     uint64 // the highest number given
 	reserved uint64 // up to which numbers are reserved in the store
-	dirty    map[recordKey]struct{}
+	dirty    []recordKey
 	volatile bool
-}
-
-// indexedApp is what the indexes hold of an application.
-type indexedApp struct {
-	holdings  []Holding
-	published []TokenID
-	offered   []TokenID
 }
 
 // NewRegistry returns an empty registry.
 func NewRegistry() *Registry {
-	return &Registry{
-		apps: map[uint64]*AppRecord{}, entries: map[EntryID]*EntryRecord{}, tokens: map[TokenID]*TokenRecord{},
-		byKey: map[AppKey]uint64{}, byToken: map[[32]byte]TokenID{}, byName: map[[32]byte][]TokenID{},
-		bySupply: map[Supply]map[string]EntryID{}, tokensOf: map[EntryID][]TokenID{},
-		indexed: map[uint64]indexedApp{}, holders: map[EntryID][]uint64{}, plain: map[EntryID]int{},
-		lent: map[TokenID]int{}, published: map[TokenID]int{}, offered: map[TokenID]int{}, dirty: map[recordKey]struct{}{},
-	}
+	r := &Registry{words: newWords(), seed: maphash.MakeSeed(), age: 1}
+	r.fold.words = r.words
+	return r
 }
 
 // Volatile says that nobody will store anything: changes are not noted from now
 // on, and [Registry.Dirty] stays false.
-func (r *Registry) Volatile() {
-	r.volatile = true
-	clear(r.dirty)
-}
+func (r *Registry) Volatile() { r.volatile, r.dirty = true, nil }
 
 // NewID gives a number that was never given before in this store.
 func (r *Registry) NewID() uint64 {
 	if r.last == r.reserved {
 		r.reserved += reserveAhead
-		r.touch(seqTable, 0)
+		r.touch(recordKey{table: seqTable})
 	}
 	r.last++
 	return r.last
 }
 
 // App returns the record of that number, or nil.
-func (r *Registry) App(seq uint64) *AppRecord { return r.apps[seq] }
+func (r *Registry) App(seq uint64) *AppRecord {
+	if n := r.find(appTable, seq); n != nil {
+		return n.app
+	}
+	return nil
+}
 
 // AppByKey returns what is registered under key, or nil.
-func (r *Registry) AppByKey(key AppKey) *AppRecord { return r.apps[r.byKey[key]] }
+func (r *Registry) AppByKey(key AppKey) *AppRecord {
+	for seq := range r.byKey.find(maphash.Comparable(r.seed, key)) {
+		if a := r.App(seq); a != nil && a.App.Key() == key {
+			return a
+		}
+	}
+	return nil
+}
 
 // Entry returns the entry, or nil.
-func (r *Registry) Entry(id EntryID) *EntryRecord { return r.entries[id] }
+func (r *Registry) Entry(id EntryID) *EntryRecord {
+	if n := r.find(entryTable, uint64(id)); n != nil {
+		return n.entry
+	}
+	return nil
+}
 
 // Token returns the token's record, or nil.
-func (r *Registry) Token(id TokenID) *TokenRecord { return r.tokens[id] }
+func (r *Registry) Token(id TokenID) *TokenRecord {
+	if n := r.find(tokenTable, uint64(id)); n != nil {
+		return n.token
+	}
+	return nil
+}
 
-// TokenByKey returns the token with that key, or nil.
-func (r *Registry) TokenByKey(key [32]byte) *TokenRecord { return r.tokens[r.byToken[key]] }
+// TokenByKey returns the token with these digests, or nil.
+func (r *Registry) TokenByKey(key, name [32]byte) *TokenRecord {
+	for id := range r.byName.find(r.hashOf(name)) {
+		if t := r.Token(TokenID(id)); t != nil && t.Key == key {
+			return t
+		}
+	}
+	return nil
+}
 
 // TokensByName returns the tokens that share authority and identifier, whatever
-// their passwords.
-func (r *Registry) TokensByName(name [32]byte) []TokenID { return r.byName[name] }
+// their passwords, oldest first.
+func (r *Registry) TokensByName(name [32]byte) (ids []TokenID) {
+	for id := range r.byName.find(r.hashOf(name)) {
+		if t := r.Token(TokenID(id)); t != nil && t.Name == name {
+			ids = append(ids, t.ID)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// hashOf: names are made from what others bring, so the seed is needed.
+func (r *Registry) hashOf(name [32]byte) uint64 { return maphash.Bytes(r.seed, name[:]) }
 
 // TokensOf returns the entry's tokens, oldest first. The slice is the registry's.
-func (r *Registry) TokensOf(id EntryID) []TokenID { return r.tokensOf[id] }
+func (r *Registry) TokensOf(id EntryID) []TokenID {
+	if n := r.find(entryTable, uint64(id)); n != nil {
+		return n.tokens
+	}
+	return nil
+}
 
-// SuppliedEntries returns the supply's entries by alias. The map is the registry's.
-func (r *Registry) SuppliedEntries(s Supply) map[string]EntryID { return r.bySupply[s] }
+// SuppliedEntries returns the supply's entries by alias.
+func (r *Registry) SuppliedEntries(s Supply) map[string]EntryID {
+	if s.Entry != 0 { // for the successors of its one token
+		if e := r.Entry(s.Entry); e != nil && e.Supply == s {
+			return map[string]EntryID{e.Alias: e.ID}
+		}
+		return nil
+	}
+	var entries map[string]EntryID
+	for id := range r.bySupply.find(maphash.Comparable(r.seed, s)) {
+		e := r.Entry(EntryID(id))
+		if e == nil || e.Supply != s {
+			continue
+		}
+		if entries == nil {
+			entries = map[string]EntryID{}
+		}
+		entries[e.Alias] = max(e.ID, entries[e.Alias])
+	}
+	return entries
+}
 
 // Holders returns the numbers of the applications that hold the entry, in order
 // of registration. The slice is the registry's.
-func (r *Registry) Holders(id EntryID) []uint64 { return r.holders[id] }
+func (r *Registry) Holders(id EntryID) []uint64 {
+	if n := r.find(entryTable, uint64(id)); n != nil {
+		return n.holders
+	}
+	return nil
+}
 
 // AppSeqs returns the numbers of all application records in ascending order.
-func (r *Registry) AppSeqs() []uint64 { return slices.Sorted(maps.Keys(r.apps)) }
+func (r *Registry) AppSeqs() []uint64 { return numbers[uint64](r, appTable) }
 
 // EntryIDs returns all entries in ascending order.
-func (r *Registry) EntryIDs() []EntryID { return slices.Sorted(maps.Keys(r.entries)) }
+func (r *Registry) EntryIDs() []EntryID { return numbers[EntryID](r, entryTable) }
 
 // TokenIDs returns all tokens in ascending order.
-func (r *Registry) TokenIDs() []TokenID { return slices.Sorted(maps.Keys(r.tokens)) }
+func (r *Registry) TokenIDs() []TokenID { return numbers[TokenID](r, tokenTable) }
+
+func numbers[T ~uint64](r *Registry, t table) []T {
+	ids := make([]T, 0, r.counts[t])
+	for id, at := range r.where.all() {
+		if r.holds(at, t) {
+			ids = append(ids, T(id))
+		}
+	}
+	return ids
+}
 
 // Tokens is the number of token records.
-func (r *Registry) Tokens() int { return len(r.tokens) }
+func (r *Registry) Tokens() int { return r.counts[tokenTable] }
 
 // CancelsPaused reports whether cancels wait for an operator.
 func (r *Registry) CancelsPaused() bool { return r.cancelsPaused }
@@ -119,180 +183,205 @@ func (r *Registry) CancelsPaused() bool { return r.cancelsPaused }
 // does not let them go.
 func (r *Registry) PauseCancels(paused bool) {
 	r.cancelsPaused = paused
-	r.touch(pauseTable, 0)
+	r.touch(recordKey{table: pauseTable})
 }
 
 // PutApp adds the record or takes note of its change.
 func (r *Registry) PutApp(a *AppRecord) {
-	r.apps[a.Seq] = a
-	if a.Replaces == 0 {
-		r.byKey[a.App.Key()] = a.Seq
+	n := r.mustMake(appTable, a.Seq)
+	if n.app == nil {
+		r.counts[appTable]++
 	}
-	r.index(a.Seq, indexedApp{slices.Clone(a.Holdings), slices.Clone(a.Published.Tokens), slices.Clone(a.Offered)})
-	r.touch(appTable, a.Seq)
+	n.app = a
+	if a.Replaces == 0 && !n.keyed {
+		r.key(n)
+	}
+	if !n.had.is(a) {
+		r.index(n, indexedOf(a))
+	}
+	r.touchNode(n)
+}
+
+// key puts the application under its key, in the place of what was there.
+func (r *Registry) key(n *node) {
+	key := n.app.App.Key()
+	hash := maphash.Comparable(r.seed, key)
+	if before := r.AppByKey(key); before != nil {
+		r.byKey.remove(hash, before.Seq)
+		r.find(appTable, before.Seq).keyed = false
+	}
+	r.byKey.add(hash, n.id)
+	n.keyed = true
 }
 
 // DeleteApp removes the application and all its holds.
 func (r *Registry) DeleteApp(seq uint64) {
-	a := r.apps[seq]
-	if a == nil {
+	n := r.find(appTable, seq)
+	if n == nil {
 		return
 	}
-	delete(r.apps, seq)
-	if r.byKey[a.App.Key()] == seq {
-		delete(r.byKey, a.App.Key())
+	if n.keyed {
+		r.byKey.remove(maphash.Comparable(r.seed, n.app.App.Key()), seq)
 	}
-	r.index(seq, indexedApp{})
-	r.touch(appTable, seq)
+	r.index(n, indexed{})
+	n.app = nil
+	r.deleted(n)
+}
+
+// deleted takes note that a node has no record any more.
+func (r *Registry) deleted(n *node) {
+	r.counts[n.table]--
+	r.touch(recordKey{n.table, n.id})
+	r.dropEmpty(n)
 }
 
 // index replaces what the indexes hold of an application.
-func (r *Registry) index(seq uint64, want indexedApp) {
-	had := r.indexed[seq]
-	r.count(seq, want, 1)
-	r.count(seq, had, -1)
+func (r *Registry) index(n *node, want indexed) {
+	had := n.had
+	n.had = want
+	r.count(n.id, want, 1)
+	r.count(n.id, had, -1)
 	for _, h := range had.holdings {
 		if !slices.ContainsFunc(want.holdings, func(w Holding) bool { return w.Entry == h.Entry }) {
-			r.dropHolder(h.Entry, seq)
+			r.dropHolder(h.Entry, n.id)
 		}
-	}
-	r.indexed[seq] = want
-	if len(want.holdings)+len(want.published)+len(want.offered) == 0 {
-		delete(r.indexed, seq)
 	}
 }
 
-func (r *Registry) count(seq uint64, a indexedApp, by int) {
-	for _, h := range a.holdings {
+func (r *Registry) count(seq uint64, x indexed, by int) {
+	for _, h := range x.holdings {
+		e := r.make(entryTable, uint64(h.Entry))
+		if e == nil {
+			continue
+		}
 		if h.Lent {
-			add(r.lent, h.Token, by)
+			r.countToken(h.Token, func(t *node) { t.lent += by })
 		} else {
-			add(r.plain, h.Entry, by)
+			e.plain += by
 		}
-		if at, ok := slices.BinarySearch(r.holders[h.Entry], seq); by > 0 && !ok {
-			r.holders[h.Entry] = slices.Insert(r.holders[h.Entry], at, seq)
+		if at, ok := slices.BinarySearch(e.holders, seq); by > 0 && !ok {
+			e.holders = slices.Insert(e.holders, at, seq)
 		}
+		r.dropEmpty(e)
 	}
-	for _, t := range a.published {
-		add(r.published, t, by)
+	for _, id := range x.published {
+		r.countToken(id, func(t *node) { t.published += by })
 	}
-	for _, t := range a.offered {
-		add(r.offered, t, by)
+	for _, id := range x.offered {
+		r.countToken(id, func(t *node) { t.offered += by })
+	}
+}
+
+func (r *Registry) countToken(id TokenID, add func(*node)) {
+	if t := r.make(tokenTable, uint64(id)); t != nil {
+		add(t)
+		r.dropEmpty(t)
 	}
 }
 
 func (r *Registry) dropHolder(id EntryID, seq uint64) {
-	if at, ok := slices.BinarySearch(r.holders[id], seq); ok {
-		r.holders[id] = slices.Delete(r.holders[id], at, at+1)
+	e := r.find(entryTable, uint64(id))
+	if e == nil {
+		return
 	}
-	if len(r.holders[id]) == 0 {
-		delete(r.holders, id)
+	if at, ok := slices.BinarySearch(e.holders, seq); ok {
+		e.holders = slices.Delete(e.holders, at, at+1)
 	}
-}
-
-func add[K comparable](m map[K]int, k K, by int) {
-	if m[k] += by; m[k] == 0 {
-		delete(m, k)
-	}
+	r.dropEmpty(e)
 }
 
 // PutEntry adds the entry or takes note of its change. Its supply and alias
 // never change.
 func (r *Registry) PutEntry(e *EntryRecord) {
-	r.entries[e.ID] = e
-	if e.Supply != (Supply{}) {
-		if r.bySupply[e.Supply] == nil {
-			r.bySupply[e.Supply] = map[string]EntryID{}
+	n := r.mustMake(entryTable, uint64(e.ID))
+	if n.entry == nil {
+		r.counts[entryTable]++
+		if e.Supply != (Supply{}) && e.Supply.Entry == 0 {
+			r.bySupply.add(maphash.Comparable(r.seed, e.Supply), n.id)
 		}
-		r.bySupply[e.Supply][e.Alias] = e.ID
 	}
-	r.touch(entryTable, uint64(e.ID))
+	n.entry = e
+	r.touchNode(n)
 }
 
 // DeleteEntry removes an entry that nobody holds.
 func (r *Registry) DeleteEntry(id EntryID) {
-	e := r.entries[id]
-	if e == nil {
+	n := r.find(entryTable, uint64(id))
+	if n == nil || n.entry == nil {
 		return
 	}
-	delete(r.entries, id)
-	if aliases := r.bySupply[e.Supply]; aliases[e.Alias] == id {
-		delete(aliases, e.Alias)
-		if len(aliases) == 0 {
-			delete(r.bySupply, e.Supply)
-		}
-	}
-	r.touch(entryTable, uint64(id))
+	r.bySupply.remove(maphash.Comparable(r.seed, n.entry.Supply), n.id)
+	n.entry = nil
+	r.deleted(n)
 }
 
 // PutToken adds the token or takes note of its change. Its keys and entry never
-// change.
+// change; Key and Name are what [TokenKeys] makes of its bytes.
 func (r *Registry) PutToken(t *TokenRecord) {
-	if r.tokens[t.ID] == nil {
-		r.byToken[t.Key] = t.ID
-		r.byName[t.Name] = append(r.byName[t.Name], t.ID)
-		if t.Entry != 0 {
-			r.tokensOf[t.Entry] = append(r.tokensOf[t.Entry], t.ID)
+	n := r.mustMake(tokenTable, uint64(t.ID))
+	if n.token == nil {
+		r.counts[tokenTable]++
+		r.byName.add(r.hashOf(t.Name), n.id)
+		if e := r.make(entryTable, uint64(t.Entry)); e != nil {
+			e.tokens = append(e.tokens, t.ID)
 		}
 	}
-	r.tokens[t.ID] = t
-	r.touch(tokenTable, uint64(t.ID))
+	n.token = t
+	r.touchNode(n)
 }
 
 // DeleteToken forgets a token altogether.
 func (r *Registry) DeleteToken(id TokenID) {
-	t := r.tokens[id]
-	if t == nil {
+	n := r.find(tokenTable, uint64(id))
+	if n == nil || n.token == nil {
 		return
 	}
-	delete(r.tokens, id)
-	if r.byToken[t.Key] == id {
-		delete(r.byToken, t.Key)
+	r.byName.remove(r.hashOf(n.token.Name), n.id)
+	if e := r.find(entryTable, uint64(n.token.Entry)); e != nil {
+		e.tokens = slices.DeleteFunc(e.tokens, func(t TokenID) bool { return t == id })
+		r.dropEmpty(e)
 	}
-	remove(r.byName, t.Name, id)
-	remove(r.tokensOf, t.Entry, id)
-	r.touch(tokenTable, uint64(id))
-}
-
-func remove[K comparable](m map[K][]TokenID, k K, id TokenID) {
-	rest := slices.DeleteFunc(m[k], func(t TokenID) bool { return t == id })
-	if len(rest) == 0 {
-		delete(m, k)
-		return
-	}
-	m[k] = rest
+	n.token = nil
+	r.deleted(n)
 }
 
 // Resolve is the token that a holding yields now.
 func (r *Registry) Resolve(h Holding) *TokenRecord {
 	if h.Lent {
-		return r.tokens[h.Token]
+		return r.Token(h.Token)
 	}
-	if e := r.entries[h.Entry]; e != nil {
-		return r.tokens[e.Current]
+	if e := r.Entry(h.Entry); e != nil {
+		return r.Token(e.Current)
 	}
 	return nil
 }
 
 // Followed reports whether some application would get a successor of the
 // entry's current token.
-func (r *Registry) Followed(id EntryID) bool { return r.plain[id] > 0 }
+func (r *Registry) Followed(id EntryID) bool {
+	n := r.find(entryTable, uint64(id))
+	return n != nil && n.plain > 0
+}
 
 // IsPublished reports whether some application has the token in the set it was
 // last given.
-func (r *Registry) IsPublished(id TokenID) bool { return r.published[id] > 0 }
+func (r *Registry) IsPublished(id TokenID) bool {
+	n := r.find(tokenTable, uint64(id))
+	return n != nil && n.published > 0
+}
 
 // Referenced reports whether a live application holds the token, or may have it
 // in a set it was given.
 func (r *Registry) Referenced(id TokenID) bool {
-	t := r.tokens[id]
-	if t == nil {
+	n := r.find(tokenTable, uint64(id))
+	if n == nil || n.token == nil {
 		return false
 	}
-	if e := r.entries[t.Entry]; e != nil && e.Current == id && r.plain[t.Entry] > 0 {
+	e := r.find(entryTable, uint64(n.token.Entry))
+	if e != nil && e.entry != nil && e.entry.Current == id && e.plain > 0 {
 		return true
 	}
-	return r.lent[id] > 0 || r.published[id] > 0 || r.offered[id] > 0
+	return n.lent > 0 || n.published > 0 || n.offered > 0
 }
 
 // Why a token must not be cancelled.
@@ -308,7 +397,7 @@ var (
 // check no password on cancel, so an unproven one could be a weapon in the hand
 // of whoever brought it.
 func (r *Registry) MayCancel(id TokenID) error {
-	t := r.tokens[id]
+	t := r.Token(id)
 	switch {
 	case t == nil:
 		return ErrNotFound

@@ -65,10 +65,10 @@ func (t Token) Clone() Token {
 // digits of the SHA-256 of its kind and identifier. It says nothing of the
 // password.
 func (t Token) Fingerprint() string {
-	h := sha256.New()
-	_, _ = fmt.Fprintf(h, "%d:%s", len(t.Kind), t.Kind)
-	_, _ = h.Write(t.Identifier)
-	return hex.EncodeToString(h.Sum(nil)[:6])
+	b := strconv.AppendInt(make([]byte, 0, 256), int64(len(t.Kind)), 10)
+	b = append(append(b, ':'), t.Kind...)
+	h := sha256.Sum256(append(b, t.Identifier...))
+	return hex.EncodeToString(h[:6])
 }
 
 // String names the token by kind, service and fingerprint. Kind and service are

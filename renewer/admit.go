@@ -4,11 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -48,6 +48,7 @@ func (c Client) registration(ctx context.Context, app appregistry.App) (core.Reg
 	if ev.Plan, err = c.r.router.plan(ctx, app.Obtain); err != nil {
 		return core.Register{}, err
 	}
+	ev.Prepare()
 	return ev, nil
 }
 
@@ -68,7 +69,18 @@ func (c Client) own(app appregistry.App) (appregistry.App, error) {
 	return app, nil
 }
 
-var userPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+// isUser reports whether s is a short name of a user.
+func isUser(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_':
+		case i > 0 && (c == '.' || c == '-'):
+		default:
+			return false
+		}
+	}
+	return 0 < len(s) && len(s) <= 128
+}
 
 func checkApp(app appregistry.App, c Config) error {
 	if err := app.ID.Validate(); err != nil {
@@ -78,7 +90,7 @@ func checkApp(app appregistry.App, c Config) error {
 		return plugins.Refused("bad-app", fmt.Errorf(format, args...))
 	}
 	switch {
-	case !userPattern.MatchString(app.User):
+	case !isUser(app.User):
 		return refuse("user %q: want a short name of letters, digits, '.', '_', '-', without realm or host", app.User)
 	case app.Group != "" && appregistry.AppID(app.Group).Validate() != nil:
 		return refuse("group %q: want 1 to 128 of a-z, 0-9, '.', '_', '-', the first a letter or digit", app.Group)
@@ -183,7 +195,14 @@ func randomUUID() string {
 	_, _ = rand.Read(b[:]) // never fails
 	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	var text [36]byte
+	hex.Encode(text[:], b[:4])
+	hex.Encode(text[9:], b[4:6])
+	hex.Encode(text[14:], b[6:8])
+	hex.Encode(text[19:], b[8:10])
+	hex.Encode(text[24:], b[10:])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	return string(text[:])
 }
 
 func randomSeed() uint64 {

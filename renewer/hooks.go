@@ -22,6 +22,10 @@ type Hooks struct {
 	Each     func(Event) // everything, the above included, by Event.What
 }
 
+func (h Hooks) none() bool {
+	return h.Renewed == nil && h.Replaced == nil && h.Staged == nil && h.Failed == nil && h.Lost == nil && h.Each == nil
+}
+
 // Event is one thing that happened. It holds no secret. Fields that do not apply
 // are zero.
 type Event struct {
@@ -45,6 +49,7 @@ type Event struct {
 type notices struct {
 	hooks  Hooks
 	log    *slog.Logger
+	deaf   bool // nobody hears anything
 	signal chan struct{}
 	done   chan struct{}
 
@@ -58,10 +63,14 @@ type notices struct {
 const mostWaiting = 1 << 16
 
 func newNotices(h Hooks, log *slog.Logger) *notices {
-	return &notices{hooks: h, log: log, signal: make(chan struct{}, 1), done: make(chan struct{})}
+	deaf := h.none() && !log.Enabled(context.Background(), slog.LevelError)
+	return &notices{hooks: h, log: log, deaf: deaf, signal: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 func (n *notices) put(a core.Notify) {
+	if n.deaf {
+		return
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.waiting) >= mostWaiting {

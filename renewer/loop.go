@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
+	"github.com/tokenwheel/tokenwheel/internal/clock"
 	"github.com/tokenwheel/tokenwheel/internal/core"
 )
 
@@ -29,6 +30,8 @@ type loop struct {
 	flight   int // answers owed by workers and writer
 	draining bool
 	deposed  bool
+	now      clock.Instant // as of the last look
+	asked    bool          // for calls that have not begun
 }
 
 func newLoop(r *Renewer, c *core.Core) *loop {
@@ -53,7 +56,7 @@ func (l *loop) run(ctx context.Context) error {
 	}()
 	go l.notices.run()
 
-	l.step(core.Start{})
+	l.tick(core.Start{})
 	l.turn(ctx)
 	l.draining = true
 	stopCalls()
@@ -82,7 +85,7 @@ func (l *loop) turn(ctx context.Context) {
 		case <-l.r.inbox.signal:
 			batch = l.take(batch)
 		case <-timer.C:
-			l.step(core.Tick{})
+			l.tick(core.Tick{})
 		}
 		timer.Reset(l.untilNext())
 	}
@@ -92,9 +95,13 @@ func (l *loop) turn(ctx context.Context) {
 func (l *loop) take(buffer []item) []item {
 	batch := l.r.inbox.swap(buffer)
 	for i, it := range batch {
+		if i%fewItems == 0 {
+			l.look()
+		}
 		l.accept(it)
 		batch[i] = item{} // the buffer is used again and must keep nothing alive
 	}
+	l.startCalls()
 	return batch
 }
 
@@ -127,12 +134,36 @@ func (l *loop) untilNext() time.Duration {
 	return max(0, min(due-l.r.clock.Now().Boot, longestSleep))
 }
 
+// fewItems is how many items are taken between two looks at the clock, and
+// before calls they ask for begin: few enough to keep the workers busy.
+const fewItems = 32
+
+// look reads the clock, and has the calls begin that were asked for so far.
+func (l *loop) look() {
+	l.startCalls()
+	l.now = l.r.clock.Now()
+}
+
+// tick gives one event to the core that came from nobody.
+func (l *loop) tick(ev core.Event) {
+	l.look()
+	l.step(ev)
+	l.startCalls()
+}
+
 // step gives one event to the core and does what it says.
 func (l *loop) step(ev core.Event) {
-	for _, a := range l.core.Step(l.r.clock.Now(), ev) {
+	for _, a := range l.core.Step(l.now, ev) {
 		l.do(a)
 	}
-	l.pool.start() // now that all of them can be put in order
+}
+
+// startCalls begins what was asked for, once it can all be put in order.
+func (l *loop) startCalls() {
+	if l.asked {
+		l.asked = false
+		l.pool.start()
+	}
 }
 
 func (l *loop) do(a core.Action) {
@@ -158,6 +189,7 @@ func (l *loop) work(a core.Action) {
 	}
 	l.flight++
 	l.pool.add(a)
+	l.asked = true
 }
 
 func (l *loop) reply(a core.Reply) {

@@ -38,10 +38,16 @@ type router struct {
 
 // known is what a provider instance last said of its authorities.
 type known struct {
-	asked       time.Duration // boot time
+	asked time.Duration // boot time
+	services
+	err    error
+	asking chan struct{} // closed when the question under way is answered; nil: there is none
+}
+
+// services are what an instance serves. They are never changed.
+type services struct {
 	authorities []plugins.Authority
-	err         error
-	asking      chan struct{} // closed when the question under way is answered; nil: there is none
+	byText      map[serviceText][]match // the same by what a token says
 }
 
 func newRouter(c Config) *router {
@@ -58,13 +64,13 @@ func (r *router) provider(instance string) (plugins.Provider, error) {
 
 // authorities asks an instance, or remembers; fresh wants an answer that is not
 // older than askAgain. Of many callers at once one asks.
-func (r *router) authorities(ctx context.Context, instance string, fresh bool) ([]plugins.Authority, error) {
+func (r *router) authorities(ctx context.Context, instance string, fresh bool) (services, error) {
 	p, err := r.provider(instance)
 	if err != nil {
-		return nil, err
+		return services{}, err
 	}
 	if !plugins.AbilitiesOf(p).Authorize {
-		return nil, nil
+		return services{}, nil
 	}
 	for {
 		r.mu.Lock()
@@ -73,12 +79,12 @@ func (r *router) authorities(ctx context.Context, instance string, fresh bool) (
 			k = &known{asked: -askAgain}
 			r.known[instance] = k
 		}
-		asking, old := k.asking, r.clock.Now().Boot-k.asked >= askAgain
+		asking := k.asking
 		switch {
 		case asking != nil:
-		case k.authorities != nil && !fresh, !old:
+		case k.authorities != nil && !fresh, r.clock.Now().Boot-k.asked < askAgain:
 			defer r.mu.Unlock()
-			return k.authorities, k.err
+			return k.services, k.err
 		default:
 			k.asking = make(chan struct{})
 			r.mu.Unlock()
@@ -88,14 +94,14 @@ func (r *router) authorities(ctx context.Context, instance string, fresh bool) (
 		select {
 		case <-asking:
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return services{}, context.Cause(ctx)
 		}
 	}
 }
 
 // refresh asks a provider and remembers its answer. One that fails leaves what
 // is known; one whose caller gave up leaves the question to the next.
-func (r *router) refresh(ctx context.Context, instance string, p plugins.Provider, k *known) ([]plugins.Authority, error) {
+func (r *router) refresh(ctx context.Context, instance string, p plugins.Provider, k *known) (services, error) {
 	list, err := bounded(ctx, r.timeout, p.(plugins.Authorizer).Authorities)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -106,13 +112,13 @@ func (r *router) refresh(ctx context.Context, instance string, p plugins.Provide
 	}
 	switch {
 	case err == nil:
-		k.authorities, k.err = list, nil
+		k.services, k.err = services{list, matches(instance, list)}, nil
 	case k.authorities != nil:
 		r.log.Warn("services are those of an earlier answer", "provider", instance, "error", err)
 	default:
 		k.err = fmt.Errorf("provider %q: list its services: %w", instance, err)
 	}
-	return k.authorities, k.err
+	return k.services, k.err
 }
 
 // plan expands what an application asks to obtain: a bare instance name becomes
@@ -121,10 +127,11 @@ func (r *router) plan(ctx context.Context, obtain []string) ([]appregistry.Autho
 	var plan []appregistry.Authority
 	for _, name := range obtain {
 		instance, wanted, only := strings.Cut(name, ":")
-		list, err := r.authorities(ctx, instance, false)
+		known, err := r.authorities(ctx, instance, false)
 		if err != nil {
 			return nil, err
 		}
+		list := known.authorities
 		if len(list) == 0 { // one service, which the instance does not name
 			plan = append(plan, appregistry.Authority{Instance: instance, Name: wanted})
 			continue
@@ -159,6 +166,34 @@ type match struct {
 	obtains   bool
 }
 
+// serviceText is a kind of token with the text of its service.
+type serviceText struct{ kind, service string }
+
+// matches finds authorities by each text as it was told, and by its canonical form.
+func matches(instance string, list []plugins.Authority) map[serviceText][]match {
+	byText := map[serviceText][]match{}
+	each := func(do func(a plugins.Authority, told serviceText)) {
+		for _, a := range list {
+			for _, kind := range a.Kinds {
+				for _, s := range a.Services {
+					do(a, serviceText{kind, s})
+				}
+			}
+		}
+	}
+	each(func(a plugins.Authority, told serviceText) {
+		at := serviceText{told.kind, canonicalService(told.service)}
+		m := match{appregistry.Authority{Instance: instance, Name: a.Name}, a.Obtains}
+		if !slices.Contains(byText[at], m) {
+			byText[at] = append(byText[at], m)
+		}
+	})
+	each(func(_ plugins.Authority, told serviceText) {
+		byText[told] = byText[serviceText{told.kind, canonicalService(told.service)}]
+	})
+	return byText
+}
+
 // brought finds out whose token an application brought along.
 func (r *router) brought(ctx context.Context, c Caller, t plugins.Token) (core.Brought, error) {
 	found, err := r.find(ctx, t, false)
@@ -186,24 +221,30 @@ func (r *router) brought(ctx context.Context, c Caller, t plugins.Token) (core.B
 // find lists the authorities that a token may belong to. A provider that cannot
 // say what it serves matters only while no other one serves the token.
 func (r *router) find(ctx context.Context, t plugins.Token, fresh bool) (found []match, err error) {
-	service := canonicalService(t.Service)
+	told, canonical := serviceText{t.Kind, t.Service}, serviceText{}
 	var failed []error
 	for instance, p := range r.providers {
 		if !slices.Contains(p.Kinds(), t.Kind) {
 			continue
 		}
-		list, err := r.authorities(ctx, instance, fresh)
+		known, err := r.authorities(ctx, instance, fresh)
 		if err != nil {
 			failed = append(failed, err)
 		}
-		for _, a := range list {
-			if slices.Contains(a.Kinds, t.Kind) && slices.ContainsFunc(a.Services, func(s string) bool { return canonicalService(s) == service }) {
-				found = append(found, match{appregistry.Authority{Instance: instance, Name: a.Name}, a.Obtains})
+		matches, ok := known.byText[told]
+		if !ok && len(known.byText) > 0 {
+			if canonical.kind == "" {
+				canonical = serviceText{t.Kind, canonicalService(t.Service)}
 			}
+			matches = known.byText[canonical]
 		}
+		found = append(found, matches...)
 	}
 	if len(found) == 0 {
 		return nil, errors.Join(failed...)
+	}
+	if len(found) == 1 {
+		return found, nil
 	}
 	slices.SortFunc(found, func(a, b match) int { return strings.Compare(a.authority.String(), b.authority.String()) })
 	return found, nil

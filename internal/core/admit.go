@@ -20,7 +20,7 @@ func (c *Core) admit(ev Register, content []byte, old *appregistry.AppRecord) {
 	rec.App.Credentials.Tokens = nil
 	a := c.addApp(rec)
 	var gated []*token
-	for _, alias := range slices.Sorted(maps.Keys(ev.App.Credentials.Tokens)) {
+	for _, alias := range sortedKeys(ev.App.Credentials.Tokens) {
 		t, h := c.bring(rec, alias, ev.App.Credentials.Tokens[alias], ev.Brought[alias])
 		rec.Holdings = append(rec.Holdings, h)
 		if ev.App.Verify == appregistry.VerifyRenew {
@@ -69,8 +69,12 @@ func obtainedLast(a, b appregistry.Holding) int {
 	return -1
 }
 
+func newApp(rec *appregistry.AppRecord) *app {
+	return &app{rec: rec, stageAt: never, leaveAt: never}
+}
+
 func (c *Core) addApp(rec *appregistry.AppRecord) *app {
-	a := &app{rec: rec, stageAt: never, leaveAt: never, missing: map[appregistry.Authority]string{}}
+	a := newApp(rec)
 	rec.Attach(a)
 	c.joinGroup(rec)
 	if rec.Replaces != 0 {
@@ -118,7 +122,7 @@ func (c *Core) begin(a *app) {
 		s := c.supplyFor(planned(a.rec.App, authority))
 		s.planners[a.rec.Seq] = struct{}{}
 		if why := c.closed(authority); why != "" {
-			a.missing[authority] = why
+			a.miss(authority, why)
 			continue
 		}
 		if !c.filled(s) {

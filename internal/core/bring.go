@@ -2,6 +2,7 @@ package core
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
 	"github.com/tokenwheel/tokenwheel/plugins"
@@ -10,9 +11,9 @@ import (
 // bring finds or makes the token that an application brought, and its hold on it.
 func (c *Core) bring(rec *appregistry.AppRecord, alias string, tok plugins.Token, b Brought) (*token, appregistry.Holding) {
 	h := appregistry.Holding{Alias: alias, Kind: tok.Kind, Service: tok.Service, Lent: lent(rec.App, b)}
-	key, name := appregistry.TokenKeys(b.Authority, tok)
+	d := b.digestsOf(tok)
 	keep := false
-	if known := c.reg.TokenByKey(key); known != nil {
+	if known := c.reg.TokenByKey(d.key, d.name); known != nil {
 		e := c.reg.Entry(known.Entry)
 		if e != nil && e.Current != 0 && !ended(known.State) && !leaving(known.State) {
 			h.Entry, h.Token = e.ID, known.ID
@@ -26,7 +27,7 @@ func (c *Core) bring(rec *appregistry.AppRecord, alias string, tok plugins.Token
 		keep = known.Keep
 		c.forget(c.token(known.ID))
 	}
-	t := c.addToken(c.broughtToken(tok, b, key, name))
+	t := c.addToken(c.broughtToken(tok, b, d))
 	t.rec.Keep = keep
 	e := &appregistry.EntryRecord{ID: appregistry.EntryID(c.reg.NewID()), Authority: b.Authority, Alias: alias, Current: t.rec.ID}
 	if b.Obtains && b.Identity != nil && b.Identity.User != "" {
@@ -39,11 +40,11 @@ func (c *Core) bring(rec *appregistry.AppRecord, alias string, tok plugins.Token
 	return t, h
 }
 
-func (c *Core) broughtToken(tok plugins.Token, b Brought, key, name [32]byte) *appregistry.TokenRecord {
+func (c *Core) broughtToken(tok plugins.Token, b Brought, d *digests) *appregistry.TokenRecord {
 	rec := &appregistry.TokenRecord{
-		ID: appregistry.TokenID(c.reg.NewID()), Authority: b.Authority, Token: tok, Fingerprint: tok.Fingerprint(),
-		Key: key, Name: name, State: appregistry.New, Ours: !b.foreign(),
-		Issued: c.clocks.date(b.Authority, c.now.Boot),
+		ID: appregistry.TokenID(c.reg.NewID()), Authority: b.Authority, Token: tok, Fingerprint: d.fingerprint,
+		Key: d.key, Name: d.name, State: appregistry.New, Ours: !b.foreign(),
+		Issued: c.clocks.date(b.Authority, c.now.Boot).Truncate(time.Millisecond),
 	}
 	if id := b.Identity; id != nil {
 		rec.Owner, rec.Max = id.User, id.Max

@@ -218,12 +218,12 @@ func (c *Core) resumeCancels(ev ResumeCancels) {
 	}
 	c.cancels = cancelWindow{since: c.now.Boot}
 	c.reg.PauseCancels(false)
-	for _, id := range c.reg.TokenIDs() {
+	each(c, c.reg.TokenIDs(), func(id appregistry.TokenID) {
 		if t := c.token(id); t.rec.State == appregistry.CancelPending && t.job == 0 {
 			t.cancelAt = c.now.Boot
 			c.schedule(t)
 		}
-	}
+	})
 	c.commit.waiting = append(c.commit.waiting, waiter{
 		run:  func() { c.reply(ev.Request, Done, nil) },
 		lost: func(err error) { c.reply(ev.Request, Done, err) },

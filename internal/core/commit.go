@@ -22,6 +22,9 @@ type committer struct {
 	failures int
 	retry    timer
 	lazy     timer
+	// Records that were last asked for before settled are in nobody's hands: that
+	// is the age in which the commit before the last one that is done went out.
+	settled, age, ageBefore uint64
 	// header is the header record as the store has it, and the fence of every
 	// commit; next is what the first commit of this session makes of it.
 	header, next []byte
@@ -71,6 +74,7 @@ func (c *Core) sendCommit() {
 	batch.Fence = &appregistry.Fence{Key: []byte(headerKey), Want: k.header}
 	k.seq++
 	k.batch, k.out = batch, true
+	k.sent(c.reg.Turn())
 	k.aboard, k.waiting = append(k.aboard, k.waiting...), nil
 	c.emit(Commit{Seq: k.seq, Batch: batch})
 }
@@ -86,6 +90,7 @@ func (c *Core) committed(ev Committed) {
 	switch {
 	case ev.Err == nil:
 		k.failures = 0
+		k.settled = max(k.settled, k.ageBefore)
 		if k.next != nil {
 			k.header, k.next, k.unsure = k.next, nil, false
 		}
@@ -139,12 +144,8 @@ func (c *Core) stop(err error, aboard []waiter) {
 			w.lost(err)
 		}
 	}
-	for _, seq := range c.reg.AppSeqs() {
-		c.answer(c.app(seq), err)
-	}
-	for _, id := range c.reg.TokenIDs() {
-		c.answerCommands(c.token(id), err)
-	}
+	each(c, c.reg.AppSeqs(), func(seq uint64) { c.answer(c.app(seq), err) })
+	each(c, c.reg.TokenIDs(), func(id appregistry.TokenID) { c.answerCommands(c.token(id), err) })
 	for _, s := range c.supplies {
 		c.answerSupply(s, err)
 	}

@@ -13,6 +13,7 @@ package core
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
@@ -38,6 +39,9 @@ type Config struct {
 	// Volatile: there is no store. Nothing is committed, and what would wait for
 	// a commit goes on within its step.
 	Volatile bool
+	// Open is how many records are kept open beside those in use; 0: some
+	// thousand, below 0: none.
+	Open int
 }
 
 // Core is the engine. Make one with [New].
@@ -92,7 +96,7 @@ func New(cfg Config) *Core {
 // Step tells the core what happened and returns what to do about it. The slice
 // belongs to the caller. Instants must not go backwards in boot time.
 func (c *Core) Step(now clock.Instant, ev Event) []Action {
-	c.now, c.out = now, nil
+	c.now, c.out = now, make([]Action, 0, 8)
 	if c.taken != nil {
 		c.turnAway(ev, c.taken)
 		return c.out
@@ -100,6 +104,8 @@ func (c *Core) Step(now clock.Instant, ev Event) []Action {
 	c.wheel.Advance(now.Boot, c.fire)
 	c.handle(ev)
 	c.flush()
+	_, idle := ev.(Tick)
+	c.tidy(idle)
 	return c.out
 }
 
@@ -152,22 +158,6 @@ func (c *Core) Next() (time.Duration, bool) {
 		return 0, false
 	}
 	return c.wheel.Next()
-}
-
-// app is what the engine knows of an application, nil where that is gone.
-func (c *Core) app(seq uint64) *app {
-	if rec := c.reg.App(seq); rec != nil {
-		return rec.Attached().(*app)
-	}
-	return nil
-}
-
-// token is what the engine knows of a token, nil where that is forgotten.
-func (c *Core) token(id appregistry.TokenID) *token {
-	if rec := c.reg.Token(id); rec != nil {
-		return rec.Attached().(*token)
-	}
-	return nil
 }
 
 func (c *Core) emit(a Action) { c.out = append(c.out, a) }
@@ -283,4 +273,14 @@ func (c *Core) takeTokenJob(id Job, what jobKind) *token {
 		t.job = 0
 	}
 	return t
+}
+
+// sortedKeys are a map's keys in order, at the cost of one slice.
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
 }

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
@@ -71,7 +74,11 @@ func (m assembled) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, m.cred
 // what was obtained. A token past its end, without a way back, is left out.
 func (c *Core) assemble(rec *appregistry.AppRecord) assembled {
 	m := assembled{creds: plugins.Credentials{Tokens: map[string]plugins.Token{}, Secrets: maps.Clone(rec.App.Credentials.Secrets)}}
-	ids := map[string]appregistry.TokenID{}
+	type part struct {
+		alias string
+		id    appregistry.TokenID
+	}
+	parts := make([]part, 0, len(rec.Holdings))
 	for _, h := range rec.Holdings {
 		t := c.reg.Resolve(h)
 		if t == nil || h.Carried || leaving(t.State) || ended(t.State) || c.over(t) {
@@ -81,22 +88,41 @@ func (c *Core) assemble(rec *appregistry.AppRecord) assembled {
 		if h.Service != "" {
 			tok.Kind, tok.Service = h.Kind, h.Service
 		}
+		if _, covered := m.creds.Tokens[h.Alias]; covered {
+			parts = slices.DeleteFunc(parts, func(p part) bool { return p.alias == h.Alias })
+		}
 		m.creds.Tokens[h.Alias] = tok
-		ids[h.Alias] = t.ID
+		parts = append(parts, part{h.Alias, t.ID})
 	}
-	h := sha256.New()
-	for _, alias := range slices.Sorted(maps.Keys(ids)) {
-		m.tokens = append(m.tokens, ids[alias])
-		tok := m.creds.Tokens[alias]
-		fmt.Fprintf(h, "%q %d %q %q\n", alias, ids[alias], tok.Kind, tok.Service)
+	slices.SortFunc(parts, func(a, b part) int { return strings.Compare(a.alias, b.alias) })
+	m.tokens = make([]appregistry.TokenID, 0, len(parts))
+	text := make([]byte, 0, 256) // what the digest is of
+	for _, p := range parts {
+		m.tokens = append(m.tokens, p.id)
+		tok := m.creds.Tokens[p.alias]
+		text = strconv.AppendQuote(text, p.alias)
+		text = strconv.AppendUint(append(text, ' '), uint64(p.id), 10)
+		text = strconv.AppendQuote(append(text, ' '), tok.Kind)
+		text = strconv.AppendQuote(append(text, ' '), tok.Service)
+		text = append(text, '\n')
 	}
-	for _, alias := range slices.Sorted(maps.Keys(m.creds.Secrets)) {
-		fmt.Fprintf(h, "%q %d ", alias, len(m.creds.Secrets[alias]))
-		h.Write(m.creds.Secrets[alias])
+	for _, alias := range sortedKeys(m.creds.Secrets) {
+		text = fmt.Appendf(text, "%q %d ", alias, len(m.creds.Secrets[alias]))
+		text = append(text, m.creds.Secrets[alias]...)
 	}
-	m.digest = h.Sum(nil)
-	m.tokens = union(m.tokens, nil)
+	digest := sha256.Sum256(text)
+	m.digest = digest[:digestSize]
+	slices.Sort(m.tokens)
+	m.tokens = slices.Compact(m.tokens)
 	return m
+}
+
+// digestSize is how much of a set's digest is kept. Earlier releases kept all of it.
+const digestSize = 16
+
+// published reports whether the set is what the application was last given.
+func (m assembled) published(rec *appregistry.AppRecord) bool {
+	return bytes.HasPrefix(rec.Published.Digest, m.digest)
 }
 
 func union(a, b []appregistry.TokenID) []appregistry.TokenID {
@@ -192,7 +218,7 @@ func (c *Core) stage(a *app) {
 			c.answer(a, errNothingLeft)
 		}
 		return
-	case !a.force && string(made.digest) == string(a.rec.Published.Digest):
+	case !a.force && made.published(a.rec):
 		c.ready(a)
 		return
 	case a.rec.Generation >= appregistry.MaxGeneration:
@@ -201,6 +227,12 @@ func (c *Core) stage(a *app) {
 	}
 	a.force = false
 	a.rec.Generation++
+	if len(a.rec.App.StageTo) == 0 {
+		// There is nobody to write to, so there is nothing to wait for.
+		c.published(a, c.roundOf(a.rec, made))
+		c.scheduleApp(a)
+		return
+	}
 	// From now on some target may have these, whatever becomes of the round.
 	a.rec.Offered = union(a.rec.Offered, made.tokens)
 	r := c.roundOf(a.rec, made)
@@ -246,6 +278,7 @@ func (c *Core) roundOf(rec *appregistry.AppRecord, made assembled) *round {
 	if update == never {
 		update = c.now.Boot + cmp.Or(c.policyFor(rec, appregistry.Authority{}).DefaultValidity, 12*time.Hour)
 	}
+	update = update.Truncate(time.Millisecond)
 	set.NextUpdate, set.EarliestEnd = c.wall(update), c.wall(end)
 	return &round{made: made, set: set, update: update}
 }

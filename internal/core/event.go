@@ -50,6 +50,37 @@ type Register struct {
 	// Plan has one element for each authority to obtain from: App.Obtain with
 	// bare instance names expanded.
 	Plan []appregistry.Authority
+
+	content []byte // what Prepare found
+}
+
+// Prepare does what needs no core, in the caller's goroutine: digests take
+// longer than the rest of a registration. Without it the core does the same.
+func (ev *Register) Prepare() {
+	ev.content = appregistry.ContentDigest(ev.App)
+	for alias, b := range ev.Brought {
+		b.digests = digestsOf(b.Authority, ev.App.Credentials.Tokens[alias])
+		ev.Brought[alias] = b
+	}
+}
+
+// digests are what a token is known by.
+type digests struct {
+	key, name   [32]byte
+	fingerprint string
+}
+
+func digestsOf(a appregistry.Authority, t plugins.Token) *digests {
+	d := &digests{fingerprint: t.Fingerprint()}
+	d.key, d.name = appregistry.TokenKeys(a, t)
+	return d
+}
+
+func (b Brought) digestsOf(t plugins.Token) *digests {
+	if b.digests == nil {
+		return digestsOf(b.Authority, t)
+	}
+	return b.digests
 }
 
 // Brought is what is known about a token that an application brought along.
@@ -64,6 +95,8 @@ type Brought struct {
 	Obtains bool
 	// Reason is why the token is foreign, such as "no provider serves it".
 	Reason string
+
+	digests *digests // what Prepare found
 }
 
 // Unregister asks to let an application go. [Done] means that its leaving, and

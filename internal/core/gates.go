@@ -19,7 +19,7 @@ func (c *Core) pass(seq uint64, what appregistry.Authority, err error, final boo
 		return false
 	}
 	if err != nil {
-		a.missing[what] = err.Error()
+		a.miss(what, err.Error())
 		switch {
 		case final && !a.restored && !a.rec.App.Tolerate:
 			c.reject(a, err)
@@ -33,6 +33,14 @@ func (c *Core) pass(seq uint64, what appregistry.Authority, err error, final boo
 		c.firstSet(a)
 	}
 	return false
+}
+
+// miss notes why a planned token is not there.
+func (a *app) miss(what appregistry.Authority, why string) {
+	if a.missing == nil {
+		a.missing = map[appregistry.Authority]string{}
+	}
+	a.missing[what] = why
 }
 
 // openTokenGates opens what waits for a brought token. That the service does not
@@ -59,7 +67,7 @@ func (c *Core) openSupplyGates(s *supply, err error) {
 	s.gates = nil
 	for seq := range s.planners {
 		if a := c.app(seq); err != nil {
-			a.missing[s.key.Authority] = err.Error()
+			a.miss(s.key.Authority, err.Error())
 		} else {
 			delete(a.missing, s.key.Authority)
 		}

@@ -137,7 +137,7 @@ func (c *Core) keepsUnwanted(s *supply) bool {
 func (c *Core) currents(s *supply) []*token {
 	var all []*token
 	aliases := c.reg.SuppliedEntries(s.key)
-	for _, alias := range slices.Sorted(maps.Keys(aliases)) {
+	for _, alias := range sortedKeys(aliases) {
 		if t := c.token(c.reg.Entry(aliases[alias]).Current); t != nil {
 			all = append(all, t)
 		}
@@ -230,8 +230,8 @@ func (c *Core) supplied(s *supply, ev Obtained, sent time.Duration) {
 // issued some time ago, and given to another client since.
 func (c *Core) learnClock(a appregistry.Authority, grants []Grant, sent time.Duration) {
 	for _, g := range grants {
-		key, _ := appregistry.TokenKeys(a, g.Token)
-		if issued := issued(g); !issued.IsZero() && c.reg.TokenByKey(key) == nil {
+		key, name := appregistry.TokenKeys(a, g.Token)
+		if issued := issued(g); !issued.IsZero() && c.reg.TokenByKey(key, name) == nil {
 			c.clocks.issuedBetween(a, issued, sent, c.now.Boot)
 		}
 	}
@@ -258,7 +258,7 @@ func (c *Core) checkGrants(s *supply, grants []Grant) ([]Grant, error) {
 		return nil, fmt.Errorf("obtain from %s: no token in the answer", s.key.Authority)
 	}
 	out := make([]Grant, 0, len(byAlias))
-	for _, alias := range slices.Sorted(maps.Keys(byAlias)) {
+	for _, alias := range sortedKeys(byAlias) {
 		out = append(out, byAlias[alias])
 	}
 	return out, nil
@@ -283,8 +283,8 @@ func (c *Core) checkGrant(s *supply, g Grant) error {
 			return plugins.Suspect(fmt.Errorf("%s has ended already", g.Token))
 		}
 	}
-	key, _ := appregistry.TokenKeys(s.key.Authority, g.Token)
-	if known := c.reg.TokenByKey(key); known != nil && !c.mayJoin(s, known, g) {
+	key, name := appregistry.TokenKeys(s.key.Authority, g.Token)
+	if known := c.reg.TokenByKey(key, name); known != nil && !c.mayJoin(s, known, g) {
 		return plugins.Suspect(fmt.Errorf("%s was given before", g.Token))
 	}
 	return nil
@@ -308,7 +308,7 @@ func (c *Core) mayJoin(s *supply, known *appregistry.TokenRecord, g Grant) bool 
 func (c *Core) successorOf(s *supply, byAlias map[string]Grant) ([]Grant, error) {
 	e := c.reg.Entry(s.key.Entry)
 	kind := c.reg.Token(e.Current).Token.Kind
-	for _, alias := range slices.Sorted(maps.Keys(byAlias)) {
+	for _, alias := range sortedKeys(byAlias) {
 		if g := byAlias[alias]; g.Token.Kind == kind {
 			g.Alias = e.Alias
 			return []Grant{g}, nil

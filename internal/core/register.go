@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -60,7 +59,10 @@ func (c *Core) register(ev Register) {
 		c.reply(ev.Request, Done, err)
 		return
 	}
-	content := appregistry.ContentDigest(ev.App)
+	content := ev.content
+	if content == nil {
+		content = appregistry.ContentDigest(ev.App)
+	}
 	old := c.reg.AppByKey(key)
 	rival := c.candidateFor(key)
 	switch {
@@ -123,7 +125,7 @@ func (c *Core) policyFor(rec *appregistry.AppRecord, a appregistry.Authority) Po
 	if own.Policy != nil {
 		p = *own.Policy
 	}
-	if rec != nil {
+	if rec != nil && len(rec.App.Overlay) > 0 {
 		p = c.overlaid(p, rec)
 	}
 	p.ReplaceOnly = p.ReplaceOnly || own.Mode == ModeReplace
@@ -175,7 +177,7 @@ func (c *Core) attach(a *app, r Request) {
 
 // checkBrought looks at all that the application brings before anything changes.
 func (c *Core) checkBrought(ev Register) error {
-	for _, alias := range slices.Sorted(maps.Keys(ev.App.Credentials.Tokens)) {
+	for _, alias := range sortedKeys(ev.App.Credentials.Tokens) {
 		tok, b := ev.App.Credentials.Tokens[alias], ev.Brought[alias]
 		if !ev.Caller.mayBring(b.Identity) {
 			return plugins.Refused(CodeNotOwner, fmt.Errorf("%s speaks for %q", tok, b.Identity.User))
@@ -192,8 +194,8 @@ func (c *Core) checkBrought(ev Register) error {
 
 // checkKnown compares a brought token with what we know of its identifier.
 func (c *Core) checkKnown(ev Register, tok plugins.Token, b Brought) error {
-	key, name := appregistry.TokenKeys(b.Authority, tok)
-	if known := c.reg.TokenByKey(key); known != nil {
+	d := b.digestsOf(tok)
+	if known := c.reg.TokenByKey(d.key, d.name); known != nil {
 		switch known.State {
 		case appregistry.Cancelled, appregistry.GivenUp, appregistry.Cancelling:
 			return plugins.Refused(CodeTokenCancelled, fmt.Errorf("%s: it is %s", tok, known.State))
@@ -208,7 +210,7 @@ func (c *Core) checkKnown(ev Register, tok plugins.Token, b Brought) error {
 		}
 		return nil
 	}
-	for _, id := range c.reg.TokensByName(name) {
+	for _, id := range c.reg.TokensByName(d.name) {
 		if t := c.reg.Token(id); t.Proof != appregistry.ProofNone && !b.Authority.IsZero() {
 			err := plugins.Refused(CodePasswordConflict, fmt.Errorf("%s: another password of it is proved", tok))
 			n := c.aboutToken(TryAlarmed, c.token(id))

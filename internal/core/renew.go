@@ -108,7 +108,7 @@ func (c *Core) extend(t *token, expires time.Time) error {
 	stood := !r.Expires.IsZero() && moved <= 0 && moved > -time.Second && c.now.Boot-t.renewedAt > remains/20
 	t.fixed = atMax || (stood && c.obtainable(t))
 	r.Expires = expires
-	r.Skew = c.clocks.skew(r.Authority, c.now)
+	r.Skew = c.clocks.skew(r.Authority, c.now).Truncate(time.Millisecond)
 	return nil
 }
 
@@ -122,8 +122,8 @@ func (c *Core) provedIssue(t *token) time.Time {
 }
 
 func (c *Core) renewalWorked(t *token) {
-	t.failures, t.doubt, t.renewedAt = 0, doubt{}, c.now.Boot
-	t.rec.Proof, t.rec.ProvedAt = max(t.rec.Proof, appregistry.ProofRenewed), c.clocks.date(t.rec.Authority, c.now.Boot)
+	t.failures, t.doubt, t.renewedAt = 0, doubt{}, c.now.Boot.Truncate(time.Millisecond)
+	t.rec.Proof, t.rec.ProvedAt = max(t.rec.Proof, appregistry.ProofRenewed), c.clocks.date(t.rec.Authority, c.now.Boot).Truncate(time.Millisecond)
 	c.later(t)
 	if leaving(t.rec.State) || ended(t.rec.State) {
 		return

@@ -19,7 +19,7 @@ func (c *Core) replace(t *token, reason string) {
 // expiry is known; else one renewal, sent when the record is durable, teaches it.
 func (c *Core) place(s *supply, g Grant) {
 	key, name := appregistry.TokenKeys(s.key.Authority, g.Token)
-	if known := c.reg.TokenByKey(key); known != nil {
+	if known := c.reg.TokenByKey(key, name); known != nil {
 		c.join(s, known, g)
 		return
 	}
@@ -180,7 +180,7 @@ func (c *Core) markKeepFor(t *token, rec *appregistry.AppRecord) {
 func (c *Core) discard(s *supply, grants []Grant, keep bool) {
 	for _, g := range grants {
 		key, name := appregistry.TokenKeys(s.key.Authority, g.Token)
-		if c.reg.TokenByKey(key) != nil || len(g.Token.Identifier) == 0 {
+		if c.reg.TokenByKey(key, name) != nil || len(g.Token.Identifier) == 0 {
 			continue
 		}
 		t := c.addToken(c.tokenOf(s, g, key, name))

@@ -58,38 +58,44 @@ func (c *Core) start() {
 		c.emit(Notify{What: CancelsPaused, Op: "cancel"})
 	}
 	c.restoreTokens(elsewhere)
-	for _, seq := range c.reg.AppSeqs() {
-		a := c.addApp(c.reg.App(seq))
-		a.durable, a.restored, a.updateAt = true, true, c.ownClock(a.rec.Published.NextUpdate)
-		for _, authority := range a.rec.Plan {
-			c.supplyFor(planned(a.rec.App, authority)).planners[seq] = struct{}{}
-		}
-	}
 	restored := c.reg.AppSeqs()
+	each(c, restored, c.restoreApp)
 	c.afterCommit(func() { c.resume(restored) })
+}
+
+func (c *Core) restoreApp(seq uint64) {
+	a := c.addApp(c.reg.App(seq))
+	a.durable, a.restored, a.updateAt = true, true, c.ownClock(a.rec.Published.NextUpdate)
+	for _, authority := range a.rec.Plan {
+		c.supplyFor(planned(a.rec.App, authority)).planners[seq] = struct{}{}
+	}
 }
 
 // restoreTokens brings records into the states that they have after a restart:
 // what was under way is under way no more.
 func (c *Core) restoreTokens(elsewhere bool) {
-	for _, id := range c.reg.TokenIDs() {
-		rec := c.reg.Token(id)
-		c.clocks.restore(rec.Authority, rec.Skew)
-		if elsewhere && rec.Proof != appregistry.ProofNone {
-			rec.Proof = appregistry.ProofNone
-			c.reg.PutToken(rec)
-		}
-		switch {
-		case leaving(rec.State):
-			rec.State = appregistry.CancelPending
-		case ended(rec.State):
-		case rec.Ours && c.handsOff(rec) != "":
-			rec.State, rec.Reason = appregistry.Foreign, c.handsOff(rec)
-		case rec.Ours || rec.State != appregistry.Foreign:
-			rec.State = appregistry.New
-		}
-		c.addToken(rec).readUntil = c.ownClock(rec.ReadUntil)
+	each(c, c.reg.TokenIDs(), func(id appregistry.TokenID) { c.restoreToken(c.reg.Token(id), elsewhere) })
+}
+
+func (c *Core) restoreToken(rec *appregistry.TokenRecord, elsewhere bool) {
+	c.clocks.restore(rec.Authority, rec.Skew)
+	if elsewhere && rec.Proof != appregistry.ProofNone {
+		rec.Proof = appregistry.ProofNone
+		c.reg.PutToken(rec)
 	}
+	switch s := rec.State; {
+	case leaving(s):
+		rec.State = appregistry.CancelPending
+	case ended(s):
+	case rec.Ours && c.handsOff(rec) != "":
+		rec.State, rec.Reason = appregistry.Foreign, c.handsOff(rec)
+	case rec.Ours && rec.Proof != appregistry.ProofNone && rec.Reason == "" && (s == appregistry.Live || s == appregistry.Publishing):
+		// It rests as most do, and most will be found as they were: those need
+		// not be written again.
+	case rec.Ours || s != appregistry.Foreign:
+		rec.State = appregistry.New
+	}
+	c.addToken(rec).readUntil = c.ownClock(rec.ReadUntil)
 }
 
 // ownClock is when our own clock shows the date, unless it is stepped; 0 for the
@@ -103,27 +109,39 @@ func (c *Core) ownClock(date time.Time) time.Duration {
 
 // resume sets everything going, what ends first in front.
 func (c *Core) resume(apps []uint64) {
-	tokens := make([]*token, 0, c.reg.Tokens())
-	for _, id := range c.reg.TokenIDs() {
-		if t := c.token(id); t.job == 0 && !t.timer.isSet() {
+	type due struct {
+		at time.Duration
+		id appregistry.TokenID
+	}
+	var tokens []due
+	each(c, c.reg.TokenIDs(), func(id appregistry.TokenID) {
+		if t := c.token(id); t != nil && t.job == 0 && !t.timer.isSet() {
 			c.resumeToken(t)
-			tokens = append(tokens, t)
+			tokens = append(tokens, due{c.lastEnd(t), id})
 		}
-	}
-	slices.SortStableFunc(tokens, func(a, b *token) int { return cmp.Compare(c.lastEnd(a), c.lastEnd(b)) })
-	for _, t := range tokens {
+	})
+	slices.SortStableFunc(tokens, func(a, b due) int { return cmp.Compare(a.at, b.at) })
+	var loose []appregistry.TokenID // in their grace, or their holder's leaving was cut short
+	each(c, tokens, func(d due) {
+		t := c.token(d.id)
+		if t == nil {
+			return
+		}
 		c.schedule(t)
-	}
-	for _, seq := range apps {
+		if !c.reg.Referenced(d.id) {
+			loose = append(loose, d.id)
+		}
+	})
+	each(c, apps, func(seq uint64) {
 		if a := c.app(seq); a != nil {
 			c.resumeApp(a)
 		}
-	}
-	for _, t := range tokens {
-		if c.token(t.rec.ID) == t {
-			c.release(t) // it was in its grace, or its holder's leaving was cut short
+	})
+	each(c, loose, func(id appregistry.TokenID) {
+		if t := c.token(id); t != nil {
+			c.release(t)
 		}
-	}
+	})
 }
 
 func (c *Core) resumeToken(t *token) {
@@ -142,7 +160,9 @@ func (c *Core) resumeToken(t *token) {
 	if t.rec.State == appregistry.Foreign {
 		return
 	}
-	c.toLater(t, c.resting(t), "")
+	if to := c.resting(t); to != t.rec.State || t.rec.Reason != "" {
+		c.toLater(t, to, "")
+	}
 	unknown := t.rec.Expires.IsZero() || t.rec.Proof == appregistry.ProofNone || c.candidate(t)
 	if unknown && c.renewable(t, c.policyOf(t)) {
 		t.renewAt = c.now.Boot

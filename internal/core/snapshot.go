@@ -52,9 +52,9 @@ func (c *Core) Current(key appregistry.AppKey) (Snapshot, error) {
 // Entries lists all entries, in order of their ids. It holds no password.
 func (c *Core) Entries() []appregistry.Entry {
 	var entries []appregistry.Entry
-	for _, id := range c.reg.EntryIDs() {
+	each(c, c.reg.EntryIDs(), func(id appregistry.EntryID) {
 		entries = append(entries, c.entryView(c.reg.Entry(id)))
-	}
+	})
 	return entries
 }
 
@@ -86,11 +86,11 @@ func currentFirst(current, id appregistry.TokenID) int {
 // cancelled and those only remembered, in order of their ids.
 func (c *Core) Remembered() []appregistry.TokenStatus {
 	var tokens []appregistry.TokenStatus
-	for _, id := range c.reg.TokenIDs() {
+	each(c, c.reg.TokenIDs(), func(id appregistry.TokenID) {
 		if t := c.token(id); c.reg.Entry(t.rec.Entry) == nil {
 			tokens = append(tokens, c.tokenView(t))
 		}
-	}
+	})
 	return tokens
 }
 
@@ -124,27 +124,29 @@ func (c *Core) successorSupply(t *token) *supply {
 // another under the same key is not in it before it does.
 func (c *Core) Apps() []AppStatus {
 	var apps []AppStatus
-	for _, seq := range c.reg.AppSeqs() {
-		a := c.app(seq)
-		if a.rec.Replaces != 0 {
-			continue
+	each(c, c.reg.AppSeqs(), func(seq uint64) {
+		if a := c.app(seq); a.rec.Replaces == 0 {
+			apps = append(apps, c.appView(a))
 		}
-		s := AppStatus{
-			Key: a.rec.App.Key(), User: a.rec.App.User, Group: a.rec.App.Group, UUID: a.rec.UUID, LeavesAt: c.wall(a.leaveAt),
-			Generation: a.rec.Generation, Ready: a.rec.Ready,
-			Entries: map[string]appregistry.EntryID{}, Missing: map[string]string{}, NextStage: c.wall(a.stageAt), Trouble: a.trouble,
-		}
-		for _, h := range a.rec.Holdings {
-			if !h.Carried {
-				s.Entries[h.Alias] = h.Entry
-			}
-		}
-		for authority, why := range a.missing {
-			s.Missing[authority.String()] = why
-		}
-		apps = append(apps, s)
-	}
+	})
 	return apps
+}
+
+func (c *Core) appView(a *app) AppStatus {
+	s := AppStatus{
+		Key: a.rec.App.Key(), User: a.rec.App.User, Group: a.rec.App.Group, UUID: a.rec.UUID, LeavesAt: c.wall(a.leaveAt),
+		Generation: a.rec.Generation, Ready: a.rec.Ready,
+		Entries: map[string]appregistry.EntryID{}, Missing: map[string]string{}, NextStage: c.wall(a.stageAt), Trouble: a.trouble,
+	}
+	for _, h := range a.rec.Holdings {
+		if !h.Carried {
+			s.Entries[h.Alias] = h.Entry
+		}
+	}
+	for authority, why := range a.missing {
+		s.Missing[authority.String()] = why
+	}
+	return s
 }
 
 // wall is our own wall clock's date at a boot time, for people to read.

@@ -120,6 +120,7 @@ func TestCX06_NoStateWithoutExitReasonAndAction(t *testing.T) {
 func TestCX06_EveryStateIsReached(t *testing.T) {
 	w := newWorld(t, time.Hour, 5*time.Hour)
 	w.cfg.Policy.CancelBurst = 1000
+	w.cfg.Open = 0 // all is listed after each step
 	w.crash()
 	seen := map[appregistry.State]bool{}
 	w.watch = func() {
