@@ -125,25 +125,24 @@ func (m *measurement) first(ctx context.Context, r *renewer.Renewer) error {
 	m.add("register.allocations", float64(spent.allocations)/apps, "/app")
 	m.add("register.allocated", float64(spent.allocated)/apps, "B/app")
 	m.add("register.renewals", float64(m.provider.renewals.Load()), "calls")
+	m.watch("quiet")
 	m.memory()
 	if m.load.Registered != nil {
 		m.load.Registered()
 	}
-	m.watch("quiet")
 	return nil
 }
 
 // second measures a start from what the first session left.
 func (m *measurement) second(ctx context.Context, r *renewer.Renewer) error {
 	m.add("restart.accepts", time.Since(m.restarted).Seconds(), "s")
-	// Answered by the loop behind the start: all timers are set then.
-	last := appregistry.AppKey{ID: appID(m.load.Apps - 1)}
-	if _, _, err := r.Current(ctx, last); err != nil {
+	// It is answered when the commit behind the one that sets all timers is done.
+	if err := r.Register(ctx, m.app(m.load.Apps)); err != nil {
 		return err
 	}
 	m.add("restart.armed", time.Since(m.restarted).Seconds(), "s")
-	m.memory()
 	m.watch("after-restart")
+	m.memory()
 	return nil
 }
 

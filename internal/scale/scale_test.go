@@ -1,7 +1,13 @@
 package scale_test
 
 import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/tokenwheel/tokenwheel/internal/scale"
@@ -45,5 +51,44 @@ func TestMeasure_DoesTheWorkItTellsOf(t *testing.T) {
 				t.Errorf("restart was measured: %v, with store %q", restarted, c.load.Store)
 			}
 		})
+	}
+}
+
+func TestTable_TellsWhatWasMeasured(t *testing.T) {
+	measured := []map[string]float64{{"memory.register.cpu": 50, "memory.register.time": 1234.6}, {"memory.register.cpu": 60}}
+	table := scale.Table([]int{10_000, 1_000_000}, 10, measured)
+	for _, want := range []string{"| 10,000 tokens | 1,000,000 tokens |", "| CPU of that | 5 µs a token | 6 µs a token |", "| 1,235 s | – |"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("no %q in\n%s", want, table)
+		}
+	}
+}
+
+func TestPlot_IsAPictureOfAllPoints(t *testing.T) {
+	var svg bytes.Buffer
+	lines := []scale.Line{{Name: "a", Points: [][2]float64{{1e4, 200}, {1e5, 180}, {1e6, 179}}}, {Name: "b", Points: [][2]float64{{1e4, 0.02}}}}
+	if err := scale.Plot(&svg, "title", lines); err != nil {
+		t.Fatal(err)
+	}
+	points := 0
+	for d := xml.NewDecoder(&svg); ; {
+		tok, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, ok := tok.(xml.StartElement); ok && e.Name.Local == "circle" {
+			points++
+			for _, a := range e.Attr {
+				if v, err := strconv.ParseFloat(a.Value, 64); err == nil && (v < 0 || v > 760) {
+					t.Errorf("a point at %s=%v is outside", a.Name.Local, v)
+				}
+			}
+		}
+	}
+	if points != 4 {
+		t.Errorf("%d points, want 4", points)
 	}
 }

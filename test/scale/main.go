@@ -2,6 +2,10 @@
 // engine, one line of name, value and unit for each figure.
 //
 //	go run ./test/scale -mode memory -apps 200000
+//	go run ./test/scale -sweep 10000,100000,1000000,10000000 -svg docs/scale.svg
+//
+// A sweep measures each size in a process of its own, ten tokens an application,
+// and prints a table.
 package main
 
 import (
@@ -34,7 +38,13 @@ func run() error {
 	dir := flag.String("dir", "", "directory for the store file; default: a temporary one")
 	cpu := flag.String("cpuprofile", "", "write a CPU profile to this file")
 	heap := flag.String("memprofile", "", "write a heap profile to this file, taken at the end")
+	sizes := flag.String("sweep", "", "measure these numbers of tokens instead, and print a table")
+	durable := flag.Int("durable-to", 1_000_000, "the largest number of tokens that a sweep stores in a file")
+	svg := flag.String("svg", "", "write the sweep's plot to this file")
 	flag.Parse()
+	if *sizes != "" {
+		return sweep(*sizes, *durable, *svg)
+	}
 
 	load := scale.Load{Apps: *apps, Tokens: *tokens, Callers: *callers, Workers: *workers, Quiet: *quiet}
 	switch *mode {
