@@ -36,6 +36,9 @@ func (c Client) registration(ctx context.Context, app appregistry.App) (core.Reg
 	if err != nil {
 		return core.Register{}, err
 	}
+	if app.Obtain, err = inCluster(app, c.r.cfg.Providers); err != nil {
+		return core.Register{}, err
+	}
 	if err := checkApp(app, c.r.cfg); err != nil {
 		return core.Register{}, err
 	}
@@ -136,6 +139,29 @@ func checkTargets(targets []appregistry.Target, s Stager) error {
 		}
 	}
 	return nil
+}
+
+// inCluster is what an application asks for, in the cluster that its setting
+// cluster names: NAME and NAME:SERVICE become NAME@CLUSTER and NAME@CLUSTER:SERVICE.
+func inCluster(app appregistry.App, providers map[string]plugins.Provider) ([]string, error) {
+	cluster := app.Overlay["cluster"]
+	if cluster == "" {
+		return app.Obtain, nil
+	}
+	out := make([]string, len(app.Obtain))
+	for i, name := range app.Obtain {
+		instance, service, only := strings.Cut(name, ":")
+		if !strings.Contains(instance, "@") {
+			instance += "@" + cluster
+		}
+		if _, ok := providers[instance]; !ok {
+			return nil, plugins.Refused("no-cluster", fmt.Errorf("obtain %q in cluster %q: no provider %q is configured; there are %q", name, cluster, instance, slices.Sorted(maps.Keys(providers))))
+		}
+		if out[i] = instance; only {
+			out[i] += ":" + service
+		}
+	}
+	return out, nil
 }
 
 var errObtainSyntax = errors.New("want INSTANCE, INSTANCE@CLUSTER or INSTANCE:SERVICE")

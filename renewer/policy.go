@@ -1,6 +1,7 @@
 package renewer
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
@@ -55,6 +56,52 @@ func corePolicies(named map[string]Policy) map[string]core.Policy {
 	out := make(map[string]core.Policy, len(named))
 	for name, p := range named {
 		out[name] = core.Policy(p)
+	}
+	return out
+}
+
+// Mode says what is done with the tokens of one provider.
+type Mode = core.Mode
+
+// The modes.
+const (
+	ModeRenew   = core.ModeRenew   // renewed, and replaced when that ends: the default
+	ModeReplace = core.ModeReplace // replaced only
+	ModeWatch   = core.ModeWatch   // delivered, and alarmed about before they end; their service is never asked
+	ModeIgnore  = core.ModeIgnore  // delivered, and nothing else
+)
+
+// ParseMode reads a mode's word: renew (also ""), replace, watch or ignore.
+func ParseMode(word string) (Mode, error) {
+	for m := ModeRenew; m <= ModeIgnore; m++ {
+		if word == m.String() || word == "" {
+			return m, nil
+		}
+	}
+	return 0, fmt.Errorf("policy %q: want renew, replace, watch or ignore", word)
+}
+
+// InstancePolicy is the operator's policy for one provider, that is for one
+// cluster. The zero value is the default.
+type InstancePolicy struct {
+	Mode Mode
+	// Exclude names services of it, by authority, service text or host, whose
+	// tokens are delivered and watched, but not renewed. What is obtained there is
+	// replaced in time.
+	Exclude []string
+	// Policy has its own numbers; nil: those of [Config].
+	Policy *Policy
+}
+
+func coreInstances(named map[string]InstancePolicy) map[string]core.Instance {
+	out := make(map[string]core.Instance, len(named))
+	for name, i := range named {
+		o := core.Instance{Mode: i.Mode, Exclude: i.Exclude}
+		if i.Policy != nil {
+			p := core.Policy(*i.Policy)
+			o.Policy = &p
+		}
+		out[name] = o
 	}
 	return out
 }

@@ -48,6 +48,10 @@ type Config struct {
 	Policy   Policy            // zero: the defaults
 	Policies map[string]Policy // more that an application may choose by name, besides the presets
 
+	// Instances has the operator's policies for providers, by their names; one that
+	// is not there is renewed and replaced by Policy.
+	Instances map[string]InstancePolicy
+
 	PerAuthority int // calls to one issuing service at a time; 0: 4
 	PerTarget    int // stagings at a time for one file system; 0: 8
 	// CallsPerSecond to one issuing service, a tenth of them at once after a pause;
@@ -116,6 +120,11 @@ func New(c Config) (*Renewer, error) {
 			return nil, fmt.Errorf("renewer: provider %q is nil", name)
 		}
 	}
+	for name := range c.Instances {
+		if _, ok := c.Providers[name]; !ok {
+			return nil, fmt.Errorf("renewer: a policy for %q, and no provider of that name", name)
+		}
+	}
 	c = c.withDefaults()
 	return &Renewer{cfg: c, clock: c.clock(), router: newRouter(c), inbox: newInbox()}, nil
 }
@@ -129,7 +138,7 @@ func (r *Renewer) Run(ctx context.Context, f func(ctx context.Context) error) er
 		return errors.New("renewer: Run was called before")
 	}
 	c := core.New(core.Config{
-		Policy: core.Policy(r.cfg.Policy), Policies: corePolicies(r.cfg.Policies),
+		Policy: core.Policy(r.cfg.Policy), Policies: corePolicies(r.cfg.Policies), Instances: coreInstances(r.cfg.Instances),
 		Seed: randomSeed(), Instance: r.cfg.Instance, Volatile: r.cfg.Store == nil,
 	})
 	if r.cfg.Store != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"os"
@@ -98,6 +99,19 @@ type providerConfig struct {
 	SHA256  string         `yaml:"sha256"`
 	PassEnv []string       `yaml:"pass-env"`
 	Config  map[string]any `yaml:"config"`
+	Policy  string         `yaml:"policy"`
+	Exclude []string       `yaml:"exclude"`
+	Renewal numbersConfig  `yaml:"renewal"`
+}
+
+// numbersConfig is what of the renewal section a provider may have for itself. Zero:
+// as there.
+type numbersConfig struct {
+	TimeRatio       float64  `yaml:"time-ratio"`
+	Jitter          float64  `yaml:"jitter"`
+	MinLead         duration `yaml:"min-lead"`
+	ReplaceLead     duration `yaml:"replace-lead"`
+	DefaultValidity duration `yaml:"default-validity"`
 }
 
 type accessConfig struct {
@@ -197,4 +211,36 @@ func (c *config) policy() renewer.Policy {
 		p.Jitter = -1 // in the policy's words zero is the default
 	}
 	return p
+}
+
+// instances are the policies of the configured providers. Their modes were
+// checked.
+func (c *config) instances() map[string]renewer.InstancePolicy {
+	out := map[string]renewer.InstancePolicy{}
+	for name, section := range c.Providers {
+		mode, _ := renewer.ParseMode(section.Policy)
+		i := renewer.InstancePolicy{Mode: mode, Exclude: section.Exclude}
+		if section.Renewal != (numbersConfig{}) {
+			p, own := c.policy(), section.Renewal
+			p.Ratio, p.Jitter = cmp.Or(own.TimeRatio, p.Ratio), cmp.Or(own.Jitter, p.Jitter)
+			p.MinLead = cmp.Or(time.Duration(own.MinLead), p.MinLead)
+			p.ReplaceLead = cmp.Or(time.Duration(own.ReplaceLead), p.ReplaceLead)
+			p.DefaultValidity = cmp.Or(time.Duration(own.DefaultValidity), p.DefaultValidity)
+			i.Policy = &p
+		}
+		out[name] = i
+	}
+	return out
+}
+
+// policyWords are the providers' policies as status shows them.
+func (c *config) policyWords() map[string]string {
+	out := map[string]string{}
+	for name, i := range c.instances() {
+		out[name] = i.Mode.String()
+		if len(i.Exclude) > 0 {
+			out[name] += ", but not " + strings.Join(i.Exclude, ", ")
+		}
+	}
+	return out
 }

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
@@ -267,4 +268,31 @@ func TestConfig_ConnectTriesWhatTheFileNames(t *testing.T) {
 		fails(t, exitFound, []string{"providers.hdfs", "keytab"}, "config", "check", "--connect", "--config", bad)
 	})
 	fails(t, exitLocal, []string{"nowhere.yaml"}, "config", "check", "--config", "nowhere.yaml")
+}
+
+// A provider's own policy and numbers, and the general ones for the rest.
+func TestConfig_PolicyOfEachProvider(t *testing.T) {
+	l := parseConfig("x.yaml", []byte(`renewal: {time-ratio: 0.6}
+providers:
+  hdfs: {}
+  hdfs@prod2: {policy: watch, exclude: [ns9]}
+  hdfs@dr: {policy: replace, renewal: {time-ratio: 0.5, min-lead: 1h}}
+`))
+	l.complete()
+	got := l.instances()
+	if p := got["hdfs@dr"].Policy; p == nil || p.Ratio != 0.5 || p.MinLead != time.Hour || p.DefaultValidity != 12*time.Hour {
+		t.Errorf("numbers of hdfs@dr: %+v", p)
+	}
+	if got["hdfs"].Policy != nil || got["hdfs@prod2"].Policy != nil || got["hdfs@prod2"].Exclude[0] != "ns9" {
+		t.Errorf("policies %+v", got)
+	}
+	want := map[string]string{"hdfs": "renew", "hdfs@prod2": "watch, but not ns9", "hdfs@dr": "replace"}
+	if diff := cmp.Diff(want, l.policyWords()); diff != "" {
+		t.Errorf("in words (-want +got):\n%s", diff)
+	}
+	bad := parseConfig("x.yaml", []byte("providers:\n  hdfs: {policy: drop, renewal: {time-ratio: 2}}\n"))
+	bad.checkProviders()
+	if err := bad.err(); err == nil || !strings.Contains(err.Error(), "providers.hdfs.policy") || !strings.Contains(err.Error(), "0.1 to 0.95") {
+		t.Errorf("a policy that there is not: %v", err)
+	}
 }

@@ -260,6 +260,15 @@ func (l *loaded) checkProviders() {
 	}
 	for name, p := range l.Providers {
 		key := "providers." + name
+		if p.Policy != "" {
+			l.oneOf(key+".policy", p.Policy, "renew", "replace", "watch", "ignore")
+		}
+		if r := p.Renewal.TimeRatio; r != 0 && !(r >= 0.1 && r <= 0.95) {
+			l.report(key+".renewal.time-ratio", "%v: want 0.1 to 0.95", r)
+		}
+		if j := p.Renewal.Jitter; !(j >= 0 && j <= 0.5) {
+			l.report(key+".renewal.jitter", "%v: want 0 to 0.5", j)
+		}
 		switch {
 		case p.Command == "":
 			l.checkBuiltin(key, p)

@@ -76,7 +76,7 @@ func (c *config) run(ctx context.Context, log *slog.Logger) (err error) {
 		return err
 	}
 	cfg := renewer.Config{
-		Providers: providers.providers, Store: store.store, Policy: c.policy(), Logger: log,
+		Providers: providers.providers, Store: store.store, Policy: c.policy(), Instances: c.instances(), Logger: log,
 		PerAuthority: c.Renewal.PerService, PerTarget: c.Staging.PerTarget, CallsPerSecond: c.Renewal.CallsPerSecond,
 		CallTimeout: time.Duration(c.Renewal.CallTimeout), Instance: instanceName(store.file),
 	}
@@ -90,6 +90,7 @@ func (c *config) run(ctx context.Context, log *slog.Logger) (err error) {
 	server := control.NewServer(control.Config{
 		As:   func(caller renewer.Caller) control.Engine { return r.As(caller) },
 		Self: uint32(os.Getuid()), PID: os.Getpid(), Operators: c.Access.Operators, ActsFor: c.Access.ActsFor, LocalFS: c.localFS, Logger: log,
+		Policies: c.policyWords(),
 	})
 	log.Info("daemon started", "control", c.Control.Address, "store", c.Store, "pid", os.Getpid())
 	var beside sync.WaitGroup

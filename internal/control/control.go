@@ -168,12 +168,14 @@ func (t Token) Ends() time.Time {
 
 // Status is the daemon at a glance, as far as the caller may see.
 type Status struct {
-	PID      int            `json:"pid"`
-	Started  time.Time      `json:"started"`
-	Apps     int            `json:"apps"`
-	Ready    int            `json:"ready"`
-	Tokens   map[string]int `json:"tokens"` // by state
-	Troubles []Trouble      `json:"troubles"`
+	PID     int            `json:"pid"`
+	Started time.Time      `json:"started"`
+	Apps    int            `json:"apps"`
+	Ready   int            `json:"ready"`
+	Tokens  map[string]int `json:"tokens"` // by state
+	// Providers says in words what is done with each provider's tokens.
+	Providers map[string]string `json:"providers,omitempty"`
+	Troubles  []Trouble         `json:"troubles"`
 }
 
 // Trouble is a token that an application has not, or will not have for long; or,

@@ -297,7 +297,7 @@ func (s *Server) status(q request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := Status{PID: s.cfg.PID, Started: s.started, Apps: len(apps), Tokens: map[string]int{}, Troubles: []Trouble{}}
+	st := Status{PID: s.cfg.PID, Started: s.started, Apps: len(apps), Tokens: map[string]int{}, Providers: s.cfg.Policies, Troubles: []Trouble{}}
 	for _, a := range apps {
 		if a.Ready {
 			st.Ready++
@@ -306,6 +306,10 @@ func (s *Server) status(q request) (any, error) {
 	}
 	for _, t := range tokens {
 		st.Tokens[t.State]++
+		instance, _, _ := strings.Cut(t.Authority, ":")
+		if s.cfg.Policies[instance] == renewer.ModeIgnore.String() {
+			continue // nobody wants to hear of their ends
+		}
 		if t.Current && !t.Ends().IsZero() && time.Until(t.Ends()) <= within {
 			st.Troubles = append(st.Troubles, troublesOf(t)...)
 		}

@@ -29,6 +29,8 @@ type Config struct {
 
 	Operators []string            // names of further operators
 	ActsFor   map[string][]string // for whom else a user may register
+	// Policies says in words what is done with each provider's tokens.
+	Policies map[string]string
 	// LocalFS tells whether a staging file system, by name, is the daemon's own
 	// machine; nil: all are.
 	LocalFS func(name string) bool

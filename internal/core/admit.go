@@ -106,6 +106,34 @@ func (c *Core) acknowledge(a *app, r Request, verify []*token) {
 	}
 	c.begin(a)
 	c.pass(a.rec.Seq, appregistry.Authority{}, nil, false)
+	if a.open > 0 && a.rec.Replaces == 0 {
+		a.stageAt = c.now.Boot + firstWait
+		c.scheduleApp(a)
+	}
+}
+
+// firstWait is how long what an application has already waits for what hangs.
+const firstWait = 5 * time.Second
+
+// firstWithout begins the first set without the services that have not answered,
+// if there is anything else to deliver. What it brought waits for its verdict all
+// the same.
+func (c *Core) firstWithout(a *app) {
+	judged := !slices.ContainsFunc(a.rec.Holdings, func(h appregistry.Holding) bool {
+		t := c.token(h.Token)
+		return t != nil && slices.Contains(t.gates, a.rec.Seq)
+	})
+	if !judged || a.rec.Replaces != 0 || c.assemble(a.rec).creds.Empty() {
+		a.stageAt = c.now.Boot + firstWait
+		return
+	}
+	for _, authority := range a.rec.Plan {
+		if s := c.supplyFor(planned(a.rec.App, authority)); !c.filled(s) && a.missing[authority] == "" {
+			a.missing[authority] = "no answer yet"
+		}
+	}
+	a.open = 0
+	c.firstSet(a)
 }
 
 // begin starts what an application's tokens wait for.

@@ -153,7 +153,9 @@ func (c *Core) appDue(a *app) {
 	}
 	if c.now.Boot >= a.stageAt {
 		a.stageAt = never
-		if a.round == nil || len(a.round.out) == 0 {
+		if a.open > 0 {
+			c.firstWithout(a)
+		} else if a.round == nil || len(a.round.out) == 0 {
 			c.stage(a)
 		} // else the next try is planned when all targets have answered
 	}

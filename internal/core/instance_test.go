@@ -233,3 +233,39 @@ func TestY30_WithoutPrivilegesSomebodyIsTold(t *testing.T) {
 		t.Errorf("%d tokens issued, %d ends told", w.svc.issued, len(w.noted(core.TokenEnded)))
 	}
 }
+
+// Of several services asked for in one registration, one that refuses the
+// connection, or hangs, holds up none of the others: the set comes without it,
+// says so, and is completed once it answers.
+func TestObtain_UnreachableServiceBlocksNoOther(t *testing.T) {
+	ns2 := appregistry.Authority{Instance: "hdfs", Name: "ns2"}
+	for _, hangs := range []bool{false, true} {
+		w := newWorld(t, day, 7*day)
+		down := true
+		var hanging []core.Obtain
+		w.hold = func(act core.Action) bool {
+			o, ok := act.(core.Obtain)
+			if !ok || !down || o.Authority != ns2 {
+				return false
+			}
+			if hanging = append(hanging, o); !hangs {
+				w.step(core.Obtained{Job: o.Job, Err: errDown})
+			}
+			return true
+		}
+		r := w.register(registration{app: app("a"), plan: plan(ns1, ns2)})
+		w.run(6 * time.Second)
+		w.mustDone(r)
+		if !w.valid("a", "ns1") || w.core.Apps()[0].Missing["hdfs:ns2"] == "" {
+			t.Fatalf("hangs %v: held %q, missing %v", hangs, w.held("a", "ns1"), w.core.Apps()[0].Missing)
+		}
+		down = false
+		if hangs {
+			w.step(core.Obtained{Job: hanging[0].Job, Err: errDown})
+		}
+		w.run(time.Minute)
+		if !w.valid("a", "ns1") || !w.valid("a", "ns2") || len(w.core.Apps()[0].Missing) != 0 {
+			t.Errorf("hangs %v: held %q and %q, missing %v", hangs, w.held("a", "ns1"), w.held("a", "ns2"), w.core.Apps()[0].Missing)
+		}
+	}
+}

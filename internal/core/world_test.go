@@ -48,6 +48,8 @@ type world struct {
 	// storeErr is the answer to commits; stageErr that to stagings.
 	storeErr func() error
 	stageErr func(appregistry.Set) error
+	// hold, where set, is asked for each call; true: it answers that itself, or never.
+	hold func(core.Action) bool
 	// watch, where set, is called after each step.
 	watch func()
 }
@@ -102,6 +104,9 @@ func (w *world) step(ev core.Event) {
 				w.t.Fatalf("the state table was left: %s", act.Reason)
 			}
 		default:
+			if w.hold != nil && w.hold(act) {
+				continue
+			}
 			w.out = append(w.out, act)
 		}
 	}
