@@ -171,6 +171,9 @@ func (n *notices) write(what core.What, ev Event) {
 	case core.TokenLost, core.TryAlarmed, core.AppRejected, core.CancelsPaused, core.StoreFailed, core.StoreTaken, core.StateBroken:
 		level = slog.LevelError
 	}
+	if what == core.TokenObtained && ev.Reason != "" {
+		level = slog.LevelWarn
+	}
 	if !n.log.Enabled(context.Background(), level) {
 		return
 	}

@@ -51,6 +51,7 @@ func TestY23_ReplaceLead(t *testing.T) {
 	}
 }
 
+// Shows: C-F10, C-F12, F15.
 func TestF14_RetryDoublesAndStaysWithinAThird(t *testing.T) {
 	r := random()
 	for n, base := range []time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, 80 * time.Second, 160 * time.Second, 5 * time.Minute, 5 * time.Minute} {
@@ -65,6 +66,12 @@ func TestF14_RetryDoublesAndStaysWithinAThird(t *testing.T) {
 	}
 	if got := (core.Policy{}).RetryAfter(1, time.Millisecond, r); got != time.Second {
 		t.Errorf("nearly nothing left: after %v, want the floor", got)
+	}
+}
+
+func TestCF09_DelayIsARatioOfWhatRemains(t *testing.T) {
+	if got := (core.Policy{Ratio: 0.5, Jitter: -1}).RenewAfter(100*time.Second, random()); got != 50*time.Second {
+		t.Errorf("100 s left at ratio 0.5: after %v, want 50s", got)
 	}
 }
 

@@ -29,6 +29,9 @@ func (c *Core) place(s *supply, g Grant) {
 	c.plan(t)
 	n := c.aboutToken(TokenObtained, t)
 	n.Op = "obtain"
+	if t.renewAt == never && t.endAt == never { // nor will a renewal tell
+		n.Reason = noDate
+	}
 	c.emit(n)
 	if !g.Expires.IsZero() || !c.renewable(t, c.policyAt(c.sponsor(s), t.rec)) {
 		c.promote(t)
@@ -43,6 +46,9 @@ func (c *Core) place(s *supply, g Grant) {
 		c.schedule(t)
 	})
 }
+
+// noDate is why a token is replaced by a default: nobody says how long it lives.
+const noDate = "no date is known: it is taken to live as long as the policy's default validity"
 
 func (c *Core) tokenOf(s *supply, g Grant, key, name [32]byte) *appregistry.TokenRecord {
 	rec := &appregistry.TokenRecord{

@@ -21,6 +21,8 @@ type service struct {
 	cancels       []string
 	// noExpiry answers obtains without an expiry.
 	noExpiry bool
+	// dateless gives no date at all.
+	dateless bool
 	// fault is asked before each call; its error is the answer. op is obtain,
 	// renew or cancel.
 	fault func(op, id string) error
@@ -72,6 +74,9 @@ func (s *service) obtain(req plugins.ObtainRequest) ([]core.Grant, error) {
 	tok := s.issue(req.User)
 	g := core.Grant{Grant: plugins.Grant{Alias: req.Services[0], Token: tok}, Identity: s.identity(tok)}
 	g.Max = s.tokens[string(tok.Identifier)].max
+	if s.dateless {
+		g.Max, g.Identity.Max = time.Time{}, time.Time{}
+	}
 	if !s.noExpiry {
 		g.Expires = s.tokens[string(tok.Identifier)].expires
 	}
