@@ -111,11 +111,14 @@ func TestPolicy_ChangesWithARestart(t *testing.T) {
 	w.cfg.Instances = map[string]core.Instance{ns1.Instance: {Mode: core.ModeWatch}}
 	w.crash()
 	r := w.ask()
+	w.run(time.Hour)
+	for _, e := range w.core.Entries() {
+		if s := e.Tokens[0]; s.State != appregistry.Foreign || s.Reason != "the policy of hdfs is watch" {
+			t.Errorf("state %v (%s)", s.State, s.Reason)
+		}
+	}
 	w.run(2 * day)
 	for _, e := range w.core.Entries() {
-		if e.Tokens[0].State != appregistry.Foreign && e.Tokens[0].State != appregistry.Expired {
-			t.Errorf("state %v (%s)", e.Tokens[0].State, e.Tokens[0].Reason)
-		}
 		for _, verb := range []core.Verb{core.RenewNow, core.ReplaceNow, core.CancelNow} {
 			r = w.ask()
 			w.step(core.TokenCommand{Request: r, Caller: operator, Token: e.Tokens[0].ID, Verb: verb, Force: true})
