@@ -135,6 +135,35 @@ func TestGroup_KeepAndReplacedTokens(t *testing.T) {
 	}
 }
 
+// The one that carries a group's token loses its own first set at the very answer
+// that proves that token: it leaves, and the token with it.
+func TestGroup_CarrierIsRejectedByTheTokenItCarries(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	tok := w.svc.issue("alice")
+	forged := tok.Clone()
+	forged.Password = plugins.Secret("made up")
+	genuine := core.Job(0) // the renewal of the right one, which waits for its answer
+	w.hold = func(act core.Action) bool {
+		r, ok := act.(core.Renew)
+		if ok && string(r.Token.Password) == string(tok.Password) {
+			genuine = r.Job
+		}
+		return ok && genuine != 0
+	}
+	job := w.event(registration{app: grouped("job", "g"), bring: bring(forged)})
+	w.mustAck(w.event(registration{app: grouped("launcher", "g"), bring: bring(tok)}))
+	w.mustAck(job)
+	w.unregister(alice, "launcher")
+	w.step(core.Renewed{Job: genuine, Expires: w.svc.tokens[string(tok.Identifier)].expires.Add(time.Hour)})
+	w.run(time.Minute)
+	if err := w.done(job.Request); err == nil {
+		t.Error("the forged token was admitted")
+	}
+	if n := len(w.core.Entries()); n != 0 {
+		t.Errorf("%d entries are left", n)
+	}
+}
+
 // With a keep-alive window, leaving waits for it, each request begins it anew, and
 // the cancel comes after the last. Without one it is immediate.
 // Shows: Y39, C-Y06, C-Y07.

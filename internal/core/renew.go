@@ -129,6 +129,9 @@ func (c *Core) renewalWorked(t *token) {
 		return
 	}
 	c.settleContest(t)
+	if c.token(t.rec.ID) != t || leaving(t.rec.State) || ended(t.rec.State) {
+		return // who lost the contest carried this one for its group
+	}
 	if c.candidate(t) {
 		c.promote(t)
 	} else {

@@ -250,6 +250,16 @@ func (w *world) register(r registration) core.Request {
 	return ev.Request
 }
 
+// mustAck registers and lets the registration become durable.
+func (w *world) mustAck(ev core.Register) {
+	w.t.Helper()
+	w.step(ev)
+	w.run(time.Second)
+	if len(w.replies[ev.Request]) == 0 || w.replies[ev.Request][0].Err != nil {
+		w.t.Fatalf("request %d: %v", ev.Request, w.replies[ev.Request])
+	}
+}
+
 func (w *world) unregister(caller core.Caller, id appregistry.AppID) core.Request {
 	r := w.ask()
 	w.step(core.Unregister{Request: r, Caller: caller, App: appregistry.AppKey{Owner: caller.Name, ID: id}})
