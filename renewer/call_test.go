@@ -51,7 +51,7 @@ func (p scripted) Cancel(ctx context.Context, t plugins.Token) error {
 // it says when it returns at last is older than what is known by then.
 func TestCY22_RenewalThatIsTooLateIsMadeAgainAndNotHeard(t *testing.T) {
 	l, s := newLender(hadooptest.Lifetimes{}), newShelf()
-	returned := false
+	var returned atomic.Bool
 	p := lateRenewal{l, &returned}
 	var seen events
 	running(t, renewer.Config{Providers: providers(p), Stager: s, Hooks: seen.hooks()}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
@@ -70,7 +70,7 @@ func TestCY22_RenewalThatIsTooLateIsMadeAgainAndNotHeard(t *testing.T) {
 		}
 		before := expires()
 		time.Sleep(2 * time.Hour)
-		if !returned {
+		if !returned.Load() {
 			t.Fatal("the call that hung has not returned")
 		}
 		if got := expires(); !got.Equal(before) || time.Until(got) < 20*time.Hour {
@@ -82,14 +82,14 @@ func TestCY22_RenewalThatIsTooLateIsMadeAgainAndNotHeard(t *testing.T) {
 // lateRenewal says after two hours what the second renewal got, and that wrongly.
 type lateRenewal struct {
 	*lender
-	returned *bool
+	returned *atomic.Bool
 }
 
 func (p lateRenewal) Renew(ctx context.Context, t plugins.Token) (time.Time, error) {
 	expires, err := p.lender.Renew(ctx, t)
 	if p.count("renew") == 2 {
 		time.Sleep(2 * time.Hour)
-		*p.returned = true
+		p.returned.Store(true)
 		return time.Now().Add(time.Minute), nil
 	}
 	return expires, err

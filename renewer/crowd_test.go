@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -64,12 +65,21 @@ func lateness(events []renewer.Event, at []time.Time) (late []time.Duration) {
 
 // watched keeps events with their times.
 type watched struct {
+	mu     sync.Mutex // guards what follows while the renewer runs
 	events []renewer.Event
 	at     []time.Time
 }
 
+func (w *watched) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events, w.at = nil, nil
+}
+
 func (w *watched) hooks() renewer.Hooks {
 	return renewer.Hooks{Each: func(e renewer.Event) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		w.events = append(w.events, e)
 		w.at = append(w.at, time.Now())
 	}}
@@ -129,7 +139,7 @@ func TestT11_FloodOfRegistrationsDelaysNoOtherTenant(t *testing.T) {
 			runIn(t, renewer.Config{Providers: providers(p), Hooks: seen.hooks()}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
 				admit(ctx, t, r, "alice", 50, "hdfs")
 				time.Sleep(10 * time.Minute)
-				seen.events, seen.at = nil, nil
+				seen.forget()
 				if flooded {
 					admit(ctx, t, r, "mallory", 5000, "hdfs")
 				}
