@@ -94,10 +94,10 @@ func (c *Core) rememberedUntil(t *token) time.Duration {
 
 // lastEnd is the latest moment at which the token could still be good.
 func (c *Core) lastEnd(t *token) time.Duration {
-	if end := c.clocks.boot(t.rec.Authority, t.rec.Max); end != never {
+	if end := c.clocks.last(t.rec.Authority, t.rec.Max); end != never {
 		return end
 	}
-	return c.clocks.boot(t.rec.Authority, t.rec.Expires)
+	return c.clocks.last(t.rec.Authority, t.rec.Expires)
 }
 
 // sendCancel checks once more that nobody refers to the token, since time has

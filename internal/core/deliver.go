@@ -133,7 +133,7 @@ func union(a, b []appregistry.TokenID) []appregistry.TokenID {
 
 // over reports whether a token is past its end and cannot come back.
 func (c *Core) over(t *appregistry.TokenRecord) bool {
-	return t.State == appregistry.Expired && (!t.Ours || c.clocks.boot(t.Authority, t.Max) <= c.now.Boot)
+	return t.State == appregistry.Expired && (!t.Ours || c.clocks.last(t.Authority, t.Max) <= c.now.Boot)
 }
 
 func (c *Core) scheduleApp(a *app) {
@@ -392,11 +392,11 @@ const readAgain = time.Hour
 // place of go.
 func (c *Core) published(a *app, r *round) {
 	old, readUntil := union(a.rec.Published.Tokens, a.rec.Offered), a.updateAt
-	// Some may still sleep over an earlier set, which told a later time.
-	a.rec.Offered, a.updateAt = nil, max(a.updateAt, r.update)
 	if readUntil != 0 && readUntil < c.now.Boot {
 		readUntil = c.now.Boot + readAgain
 	}
+	// Some may still sleep over an earlier set, which told a later time.
+	a.rec.Offered, a.updateAt = nil, max(readUntil, r.update)
 	a.round, a.failures, a.stageAt, a.trouble = nil, 0, never, ""
 	a.rec.Published = appregistry.Published{Generation: r.set.Generation, Digest: r.made.digest, Tokens: r.made.tokens, NextUpdate: c.wall(a.updateAt)}
 	c.reg.PutApp(a.rec)

@@ -144,3 +144,37 @@ func TestP10_EndAndReleaseAtOnceLeaveNothingBehind(t *testing.T) {
 		t.Errorf("token %d is remembered as %v beyond its end", s.ID, s.State)
 	}
 }
+
+// A service whose clock is a day behind ours, a restart, and a first call that
+// fails: by our own clock alone every token is past its max date.
+// `tokenwheel simulate --skew -24h --crashes 100` lost tokens.
+//
+// Shows: B21.
+func TestB21_ClockBehindOursIsRememberedOverARestart(t *testing.T) {
+	w := newWorld(t, 2*time.Hour, day)
+	began := w.wall
+	w.svc.now = func() time.Time { return began.Add(w.boot - day) }
+	w.mustDone(w.register(registration{app: app("a"), plan: plan(ns1)})) // which shows the service's clock
+	lent := registration{app: app("b"), bring: bring(w.svc.issue("alice")), caller: core.Caller{Name: "alice", ActsFor: []string{"guest"}}}
+	lent.app.User = "guest" // nobody may replace its token
+	w.mustDone(w.register(lent))
+	w.run(time.Hour)
+	failures := 2
+	w.svc.fault = func(op, _ string) error {
+		if op == "renew" && failures > 0 {
+			failures--
+			return errDown
+		}
+		return nil
+	}
+	w.crash()
+	for range 20 {
+		w.run(time.Hour)
+		if !w.valid("a", "ns1") || !w.valid("b", "ns1") {
+			t.Fatalf("after %v a reader's token is dead: a %v, b %v", w.boot, w.valid("a", "ns1"), w.valid("b", "ns1"))
+		}
+	}
+	if n := len(w.noted(core.TokenLost)); n > 0 {
+		t.Errorf("%d tokens are told to be lost", n)
+	}
+}

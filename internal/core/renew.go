@@ -91,6 +91,7 @@ func (c *Core) extend(t *token, expires time.Time) error {
 	r := t.rec
 	atMax := !r.Max.IsZero() && !expires.Before(r.Max)
 	c.clocks.issuedBefore(r.Authority, c.provedIssue(t), c.now.Boot)
+	c.clocks.renewedUntil(r.Authority, expires, c.now.Boot)
 	remains := c.clocks.boot(r.Authority, expires) - c.now.Boot
 	if expires.IsZero() || (remains < leastWait && !atMax) {
 		return plugins.Suspect(fmt.Errorf("renew %s: the answer %s is not in the future", r.Token, expires.UTC().Format(time.RFC3339)))

@@ -164,21 +164,26 @@ func (c *Core) plan(t *token) {
 	p := c.policyOf(t)
 	now, r := c.now.Boot, t.rec
 	since := c.since(t)
-	t.endAt = min(c.clocks.boot(r.Authority, r.Expires), c.clocks.boot(r.Authority, r.Max))
+	t.endAt = min(c.clocks.last(r.Authority, r.Expires), c.clocks.last(r.Authority, r.Max))
 	if r.State == appregistry.Foreign {
 		c.planWarning(t, p)
 		return
 	}
-	life := t.endAt
+	life := min(c.clocks.boot(r.Authority, r.Expires), c.clocks.boot(r.Authority, r.Max))
 	if r.Expires.IsZero() {
 		// Nobody told the expiry: some default, never infinity, drives the plan.
-		life = min(t.endAt, max(since+cmp.Or(p.DefaultValidity, 12*time.Hour), now+leastWait))
+		life = min(life, max(since+cmp.Or(p.DefaultValidity, 12*time.Hour), now+leastWait))
 	}
 	if life <= now {
 		if c.renewable(t, p) {
 			// Past its end and not past its max: a service that has not swept it
 			// yet renews it. Its end is judged after the answer.
-			t.renewAt, t.endAt = now, never
+			t.renewAt = now
+			if t.endAt <= now {
+				t.endAt = never
+			}
+		} else if t.endAt > now && c.obtainable(t) {
+			t.replaceAt = now
 		}
 		return
 	}
@@ -232,7 +237,7 @@ func (t *token) round(now time.Duration) {
 // might have moved it did not.
 func (c *Core) judgeEnd(t *token) {
 	if t.endAt == never && t.rec.State != appregistry.Expired {
-		t.endAt = min(c.clocks.boot(t.rec.Authority, t.rec.Expires), c.clocks.boot(t.rec.Authority, t.rec.Max))
+		t.endAt = min(c.clocks.last(t.rec.Authority, t.rec.Expires), c.clocks.last(t.rec.Authority, t.rec.Max))
 	}
 }
 
@@ -271,7 +276,7 @@ func (c *Core) resting(t *token) appregistry.State {
 // reachEnd is called when a token's life is over.
 func (c *Core) reachEnd(t *token) {
 	first := t.rec.State != appregistry.Expired
-	max := c.clocks.boot(t.rec.Authority, t.rec.Max)
+	max := c.clocks.last(t.rec.Authority, t.rec.Max)
 	mayReturn := t.rec.Ours && max > c.now.Boot
 	if !mayReturn {
 		c.dropCarried(t)

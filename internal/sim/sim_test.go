@@ -108,7 +108,7 @@ func TestP1_CrashesLoseNothing(t *testing.T) {
 // Shows: B21, C-H09.
 func TestB21_ServersClocksOffByHours(t *testing.T) {
 	for _, skew := range []time.Duration{2 * time.Hour, -24 * time.Hour} {
-		kept(t, run(t, sim.Config{Seed: 3, Apps: 100, Length: 15 * day, Faults: with(func(f *sim.Faults) { f.Skew = skew })}))
+		kept(t, run(t, sim.Config{Seed: 3, Apps: 100, Length: 15 * day, Faults: with(func(f *sim.Faults) { f.Skew, f.Crashes = skew, 30 })}))
 	}
 }
 
@@ -165,6 +165,20 @@ func TestP2_ShortLivesAreKept(t *testing.T) {
 		Seed: 1, Apps: 100, Length: 5 * day, Faults: sim.M01(),
 		Lifetimes: hadooptest.Lifetimes{RenewInterval: 2 * time.Hour, MaxLifetime: day},
 	}))
+}
+
+// Tokens that cannot be renewed and so are replaced often, which gives readers many
+// sets to be behind with. Seeds that had cancels under their hands.
+//
+// Shows: P4.
+func TestP4_ReadersThatAreBehindKeepTheirTokens(t *testing.T) {
+	for _, c := range []sim.Config{
+		{Seed: 309624, Apps: 80, Services: 3, Length: 10 * day, Lifetimes: sim.Lifetimes{RenewInterval: 10 * time.Hour, MaxLifetime: 10 * time.Hour}},
+		{Seed: 1, Apps: 40, Length: 10 * day, Lifetimes: sim.Lifetimes{RenewInterval: day, MaxLifetime: 30 * time.Hour}},
+	} {
+		c.Faults = with(func(f *sim.Faults) { f.Ambiguous = 0.05 })
+		kept(t, run(t, c))
+	}
 }
 
 // Tokens of ten seconds for ten minutes: judged at each end, none is without a
