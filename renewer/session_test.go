@@ -390,3 +390,40 @@ func TestCF53_ProvidersGetCopies(t *testing.T) {
 		}
 	})
 }
+
+// Our identity at one cluster is revoked: its tokens stay as they are to their own
+// end, somebody is told, and the other cluster's are renewed on time.
+//
+// Shows: B07, Y5 (an application that brings nothing and asks for nothing changes nothing).
+func TestB07_RevokedIdentityLeavesTokensAndOthersAlone(t *testing.T) {
+	good, bad, s := newLender(hadooptest.Lifetimes{}), newLender(hadooptest.Lifetimes{}), newShelf()
+	bad.service = "bad:8020"
+	var seen events
+	config := renewer.Config{Providers: map[string]plugins.Provider{"good": good, "bad": bad}, Stager: s, Hooks: seen.hooks()}
+	running(t, config, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+		must(t, r.Register(ctx, app("g", "good")))
+		must(t, r.Register(ctx, app("b", "bad")))
+		if err := r.Register(ctx, app("nothing")); plugins.KindOf(err) != plugins.KindRefused {
+			t.Errorf("an application without credentials and wishes: %v", err)
+		}
+		held, _ := s.newest(key("b"))
+		bad.fail(func(string) error { return &plugins.Error{Kind: plugins.KindDenied, Code: "revoked", Err: errTest(1)} })
+		renewed := good.count("renew")
+		time.Sleep(23 * time.Hour)
+		if set, _ := s.newest(key("b")); set.Generation != held.Generation || bad.valid(only(t, set.Credentials)) != nil {
+			t.Error("the token of the revoked identity was taken away before its own end")
+		}
+		if seen.count("try-alarmed") == 0 {
+			t.Error("nobody was told")
+		}
+		if n := good.count("renew"); n == renewed {
+			t.Error("the other identity's token was not renewed")
+		}
+		time.Sleep(2 * time.Hour) // past its end
+		bad.fail(nil)             // the operator mends it
+		time.Sleep(6 * time.Minute)
+		if set, _ := s.newest(key("b")); bad.valid(only(t, set.Credentials)) != nil {
+			t.Error("no good token six minutes after it was mended")
+		}
+	})
+}

@@ -133,3 +133,27 @@ func TestCY28_EachRenewalIsPlannedFromTheLatestAnswer(t *testing.T) {
 		t.Errorf("%d renewals in a week of hourly tokens", n)
 	}
 }
+
+// Two failures and a success are three calls, and then none until the plan says so.
+func TestCF08_FailuresThenASuccessAreThreeCalls(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	w.mustDone(w.register(registration{app: app("a"), plan: plan(ns1)}))
+	calls := 0
+	w.svc.fault = func(op, _ string) error {
+		if op != "renew" {
+			return nil
+		}
+		if calls++; calls <= 2 {
+			return errDown
+		}
+		return nil
+	}
+	w.run(19 * time.Hour)
+	if calls != 3 {
+		t.Errorf("%d calls around the planned renewal, want 3", calls)
+	}
+	w.run(12 * time.Hour)
+	if calls != 3 {
+		t.Errorf("%d calls half a day later, want 3 still", calls)
+	}
+}
