@@ -84,8 +84,8 @@ func (r *Registry) Redo(b Batch) {
 
 func (r *Registry) redo(k recordKey) {
 	r.touch(k)
-	if at := r.where.get(k.seq); at&openBit != 0 && r.open[at&^openBit].table == k.table {
-		r.open[at&^openBit].dirty = true
+	if at := r.where.get(k.seq); at&openBit != 0 && r.nodes[at&^openBit].table == k.table {
+		r.nodes[at&^openBit].dirty = true
 	}
 }
 

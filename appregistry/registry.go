@@ -13,7 +13,7 @@ import (
 // which keeps the indexes right.
 type Registry struct {
 	where  places
-	open   []*node // by place; nil: free
+	nodes  []*node // the open ones, by place; nil: free
 	free   []uint32
 	opened queue // the open ones, longest open first
 	shelf  shelf

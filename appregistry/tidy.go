@@ -15,7 +15,7 @@ func (r *Registry) find(t table, id uint64) *node {
 		}
 		return r.unfold(id, at)
 	}
-	n := r.open[at&^openBit]
+	n := r.nodes[at&^openBit]
 	if n.table != t {
 		return nil
 	}
@@ -34,7 +34,7 @@ func (r *Registry) holds(at uint32, t table) bool {
 		head := r.shelf.get(shelfHandle(at))[0]
 		return table(head&tableMask) == t && head&hasRecord != 0
 	}
-	n := r.open[at&^openBit]
+	n := r.nodes[at&^openBit]
 	return n.table == t && (n.app != nil || n.entry != nil || n.token != nil)
 }
 
@@ -60,12 +60,12 @@ func (r *Registry) mustMake(t table, id uint64) *node {
 
 func (r *Registry) add(n *node) *node {
 	n.used = r.age
-	place := uint32(len(r.open))
+	place := uint32(len(r.nodes))
 	if last := len(r.free) - 1; last >= 0 {
 		place, r.free = r.free[last], r.free[:last]
-		r.open[place] = n
+		r.nodes[place] = n
 	} else {
-		r.open = append(r.open, n)
+		r.nodes = append(r.nodes, n)
 	}
 	r.where.set(n.id, place|openBit)
 	r.opened.push(n.id)
@@ -81,7 +81,7 @@ func (r *Registry) unfold(id uint64, at uint32) *node {
 // close takes an open node out of its place.
 func (r *Registry) close(n *node, at uint32) {
 	place := r.where.get(n.id) &^ openBit
-	r.open[place] = nil
+	r.nodes[place] = nil
 	r.free = append(r.free, place)
 	r.where.set(n.id, at)
 }
@@ -118,11 +118,14 @@ func (r *Registry) tidy(before uint64, keep, most int) {
 		if at&openBit == 0 {
 			continue // deleted, or folded
 		}
-		if n := r.open[at&^openBit]; n.used >= before || n.dirty || !r.foldNode(n) {
+		if n := r.nodes[at&^openBit]; n.used >= before || n.dirty || !r.foldNode(n) {
 			r.opened.back(id)
 		}
 	}
 }
+
+// Open is the number of records that are open.
+func (r *Registry) Open() int { return len(r.nodes) - len(r.free) }
 
 // Opened marks a moment for [Registry.FoldSince].
 func (r *Registry) Opened() int { return r.opened.pushed }
@@ -136,7 +139,7 @@ func (r *Registry) FoldSince(moment int) {
 		if at&openBit == 0 {
 			continue
 		}
-		if n := r.open[at&^openBit]; n.dirty || !r.foldNode(n) {
+		if n := r.nodes[at&^openBit]; n.dirty || !r.foldNode(n) {
 			busy = append(busy, id)
 		}
 	}

@@ -92,3 +92,17 @@ func TestPlot_IsAPictureOfAllPoints(t *testing.T) {
 		t.Errorf("%d points, want 4", points)
 	}
 }
+
+// An application with one token of its own costs the engine less than the 730 B
+// that YARN's renewer takes, and nearly nothing runs for it.
+// Shows: M30.
+func TestM30_MemoryOfATokenIsBounded(t *testing.T) {
+	got := measure(t, scale.Load{Apps: 20_000, Renew: true})
+	// At this number the records that stay open for a while weigh most.
+	if most := 600.0; got["registered.engine.token"] > most {
+		t.Errorf("%.0f B a token besides its bytes, want at most %.0f", got["registered.engine.token"], most)
+	}
+	if most := 30.0; got["registered.goroutines"] > most {
+		t.Errorf("%.0f goroutines, want at most %.0f", got["registered.goroutines"], most)
+	}
+}
