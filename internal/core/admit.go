@@ -129,7 +129,7 @@ func (c *Core) firstWithout(a *app) {
 	}
 	for _, authority := range a.rec.Plan {
 		if s := c.supplyFor(planned(a.rec.App, authority)); !c.filled(s) && a.missing[authority] == "" {
-			a.missing[authority] = "no answer yet"
+			a.miss(authority, "no answer yet")
 		}
 	}
 	a.open = 0
