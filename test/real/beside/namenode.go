@@ -76,6 +76,10 @@ func (b *bench) beside(ctx context.Context, n *nameNodeBench, yarn figures) erro
 	if err != nil {
 		return err
 	}
+	theirCPU, err := yarn.one("renewal-cpu")
+	if err != nil {
+		return err
+	}
 	best, most, bareCPU := 0.0, 1, 0.0
 	for _, k := range inFlight {
 		rate, cpu, err := n.bare(ctx, k, min(len(n.tokens), b.size(1500)*k))
@@ -95,9 +99,9 @@ func (b *bench) beside(ctx context.Context, n *nameNodeBench, yarn figures) erro
 		defer f.Close()
 		n.provider.profile = f
 	}
-	var engine, ratios []float64
+	var engine, ratios, cpus []float64
 	for range max(1, b.size(pairs)) {
-		e, err := n.scheduled(ctx, most)
+		e, cpu, err := n.scheduled(ctx, most)
 		if err != nil {
 			return err
 		}
@@ -105,9 +109,9 @@ func (b *bench) beside(ctx context.Context, n *nameNodeBench, yarn figures) erro
 		if err != nil {
 			return err
 		}
-		engine, ratios = append(engine, e), append(ratios, e/l)
+		engine, ratios, cpus = append(engine, e), append(ratios, e/l), append(cpus, cpu)
 	}
-	byDefault, err := n.scheduled(ctx, 0)
+	byDefault, _, err := n.scheduled(ctx, 0)
 	if err != nil {
 		return err
 	}
@@ -130,6 +134,7 @@ func (b *bench) beside(ctx context.Context, n *nameNodeBench, yarn figures) erro
 	if err != nil {
 		return err
 	}
+	b.table.add(row{what: "CPU of a scheduled renewal, in the renewer's process", yarn: theirCPU, ours: median(cpus), unit: "µs", less: true, aim: "–"})
 	b.table.add(row{what: "our client's CPU a renewal, in the bare loop", yarn: nothing, ours: bareCPU, unit: "µs", aim: "–"})
 	b.table.add(row{what: "engine's CPU a renewal, the provider doing nothing", yarn: nothing, ours: cpu, unit: "µs", aim: "–"})
 	return nil
@@ -219,10 +224,11 @@ func (n *nameNodeBench) register(ctx context.Context, share int) (rate float64, 
 	return rate, err
 }
 
-// scheduled has the renewals of all tokens fall due at one moment and returns how many a second are done until the last.
-func (n *nameNodeBench) scheduled(ctx context.Context, share int) (rate float64, err error) {
-	took, _, err := n.provider.burst(ctx, n.config(share), n.user, n.tokens)
-	return float64(len(n.tokens)) / took.Seconds(), err
+// scheduled has the renewals of all tokens fall due at one moment and returns how many a second are done until the last,
+// and what each cost this process in microseconds of CPU.
+func (n *nameNodeBench) scheduled(ctx context.Context, share int) (rate, micros float64, err error) {
+	took, cpu, err := n.provider.burst(ctx, n.config(share), n.user, n.tokens)
+	return float64(len(n.tokens)) / took.Seconds(), perCall(cpu, len(n.tokens)), err
 }
 
 // engineCPU is what the engine spends on a renewal, in microseconds.

@@ -21,7 +21,9 @@ final class MemoryRows {
     time(conf, tokens);
     long before = used();
     try (Engine engine = new Engine(conf)) {
+      double cpu = Peer.cpu();
       Peer.print("register", apps / fill(engine, tokens), "/s");
+      Peer.print("register-cpu", (Peer.cpu() - cpu) / apps * 1e6, "us");
       Peer.print("engine-bytes", (double) (used() - before) / apps, "B/token");
     }
     if (tokens[apps - 1] == null) {

@@ -80,12 +80,14 @@ final class NameNodeRows {
       PlannedNameNode.done.set(0);
       PlannedNameNode.due = due + FAR;
       PlannedNameNode.calls = true;
+      double cpu = Peer.cpu();
       while (PlannedNameNode.done.get() < tokens.size()) {
         if (System.currentTimeMillis() > due + 120_000) {
           throw new IllegalStateException(PlannedNameNode.done.get() + " of " + tokens.size() + " renewals after 2 minutes");
         }
         Thread.sleep(1);
       }
+      Peer.print("renewal-cpu", (Peer.cpu() - cpu) / tokens.size() * 1e6, "us");
       return (System.currentTimeMillis() - due) / 1e3;
     }
   }

@@ -1,5 +1,7 @@
 package tokenwheel.beside;
 
+import com.sun.management.OperatingSystemMXBean;
+import java.lang.management.ManagementFactory;
 import java.util.HashMap;
 import java.util.Map;
 
@@ -28,6 +30,11 @@ public final class Peer {
 
   private static int number(Map<String, String> options, String name) {
     return Integer.parseInt(options.get(name));
+  }
+
+  /** The CPU time of this process so far, in seconds: on a busy machine it tells more than the clock. */
+  static double cpu() {
+    return ((OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean()).getProcessCpuTime() / 1e9;
   }
 
   static void print(String name, double value, String unit) {
