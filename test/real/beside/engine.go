@@ -38,7 +38,7 @@ func registerAll(ctx context.Context, r *renewer.Renewer, user string, tokens []
 				if n >= len(tokens) {
 					return
 				}
-				app := appregistry.App{ID: appregistry.AppID(fmt.Sprintf("app-%d", n)), User: user}
+				app := appregistry.App{ID: appregistry.AppID(fmt.Sprintf("%s-%d", user, n)), User: user}
 				app.Credentials.Tokens = map[string]plugins.Token{"one": tokens[n]}
 				if err := r.Register(ctx, app); err != nil {
 					stop(err)

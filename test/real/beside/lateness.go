@@ -18,6 +18,7 @@ const (
 	shortLife     = 10 * time.Second
 	hangFor       = 15 * time.Second
 	lateFor       = 60 * time.Second
+	spreadBy      = 7 * time.Millisecond
 )
 
 // lateness tells how late the renewals of healthy tokens are while the service of one more takes long to answer. Both
@@ -124,6 +125,15 @@ func (s *hangingService) begins(n int, called time.Time) (hangs bool) {
 	return false
 }
 
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // ourLateness returns the lateness of all renewals of healthy tokens within a time, sorted.
 func ourLateness(ctx context.Context, healthy int, s *hangingService, cfg renewer.Config, within time.Duration) ([]time.Duration, error) {
 	s.due = make([]time.Time, healthy+1)
@@ -132,15 +142,16 @@ func ourLateness(ctx context.Context, healthy int, s *hangingService, cfg renewe
 	cfg.Providers, cfg.Policy = map[string]plugins.Provider{"beside": s}, punctual
 	cfg.CallsPerSecond = -1 // tokens of seconds need more calls than the default lets through
 	err := withEngine(ctx, cfg, func(ctx context.Context, r *renewer.Renewer) error {
-		if err := registerAll(ctx, r, "alice", tokens); err != nil {
-			return err
+		// Spread as tokens of a fleet are, so that they do not wait for each other.
+		for i := range tokens {
+			if err := registerAll(ctx, r, fmt.Sprintf("user%d", i), tokens[i:i+1]); err != nil {
+				return err
+			}
+			if err := pause(ctx, spreadBy); err != nil {
+				return err
+			}
 		}
-		select {
-		case <-time.After(within):
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+		return pause(ctx, within)
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()

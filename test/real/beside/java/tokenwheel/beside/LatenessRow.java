@@ -1,19 +1,22 @@
 package tokenwheel.beside;
 
 import java.util.Arrays;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.concurrent.atomic.AtomicLongArray;
 import org.apache.hadoop.yarn.conf.YarnConfiguration;
 
 /** How late scheduled renewals of healthy tokens are while the service of one more takes long to answer. */
 final class LatenessRow {
+  private static final int SPREAD = 7;
+
   private LatenessRow() {}
 
   /** Times in milliseconds. With hang 0 there is no such service. */
   static void run(int tokens, int life, int hang, int runFor) throws Exception {
     AtomicLongArray due = new AtomicLongArray(tokens + 1);
-    AtomicIntegerArray late = new AtomicIntegerArray(tokens * (runFor / life + 2) * 2);
-    java.util.concurrent.atomic.AtomicInteger renewals = new java.util.concurrent.atomic.AtomicInteger();
+    AtomicIntegerArray late = new AtomicIntegerArray(tokens * (runFor / life + 3) * 2);
+    AtomicInteger renewals = new AtomicInteger();
     MemoryService.answer = token -> {
       long called = System.currentTimeMillis();
       long planned = due.get(token);
@@ -30,6 +33,7 @@ final class LatenessRow {
     try (Engine engine = new Engine(new YarnConfiguration())) {
       for (int i = 0; i <= tokens; i++) {
         engine.register(i, MemoryService.token(i));
+        Thread.sleep(SPREAD); // as tokens of a fleet are spread, so that they do not wait for each other
       }
       engine.awaitAdmitted(tokens + 1);
       Thread.sleep(runFor);
