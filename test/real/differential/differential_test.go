@@ -26,7 +26,7 @@ var (
 )
 
 // atOnce is how many scripts share the starts of the services: more would make steps late.
-const atOnce = 2000
+const atOnce = 1000
 
 const allProtections = "authentication,integrity,privacy"
 
@@ -44,22 +44,38 @@ func TestM16_TheKitAnswersAsTheRealNameNode(t *testing.T) {
 		todo = []int{*only}
 	}
 	kit, real := theKit(t), theRealOne(t)
-	var report report
-	for part := range slices.Chunk(todo, atOnce) {
-		run := make([]*pair, len(part))
-		for i, n := range part {
-			s := newScript(*seed, n)
-			run[i] = &pair{kit: &story{script: s}, real: &story{script: s}}
+	report := report{scripts: len(todo)}
+	// Scripts that were asked at the wrong moment are run again, and then fewer at a time have a better chance.
+	for range 3 {
+		var again []int
+		for part := range slices.Chunk(todo, atOnce) {
+			again = append(again, runScripts(t, kit, real, part, &report)...)
 		}
-		for n := range boots {
-			liveThrough(t, n, kit, real, run)
+		if todo = again; !report.tooMany(todo) {
+			break
 		}
-		for _, p := range run {
-			report.add(p)
-		}
-		t.Logf("%d scripts, %d steps compared so far", report.scripts, report.steps)
 	}
-	report.judge(t)
+	report.judge(t, todo)
+}
+
+// runScripts runs some scripts, and returns those that were not told to their end.
+func runScripts(t *testing.T, kit, real *side, numbers []int, report *report) (again []int) {
+	t.Helper()
+	run := make([]*pair, len(numbers))
+	for i, n := range numbers {
+		s := newScript(*seed, n)
+		run[i] = &pair{kit: &story{script: s}, real: &story{script: s}}
+	}
+	for n := range boots {
+		liveThrough(t, n, kit, real, run)
+	}
+	for _, p := range run {
+		if !report.add(p) {
+			again = append(again, p.kit.script.n)
+		}
+	}
+	t.Logf("%d scripts run, %d of them not to their end; %d steps compared so far", len(numbers), len(again), report.steps)
+	return again
 }
 
 // pair is one script on both sides.

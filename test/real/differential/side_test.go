@@ -91,7 +91,8 @@ func (s *side) connect(ctx context.Context) error {
 
 // dial opens a connection for a caller, who has that token.
 func (s *side) dial(ctx context.Context, by caller, token plugins.Token, qop sasl.QOP) (*hrpc.Conn, error) {
-	cfg := hrpc.Config{Protocol: hrpc.ClientProtocol}
+	// The one deadline is the step's.
+	cfg := hrpc.Config{Protocol: hrpc.ClientProtocol, ConnectTimeout: time.Minute, LoginTimeout: time.Minute}
 	if by == byToken {
 		cfg.Token = &hrpc.Token{Identifier: token.Identifier, Password: token.Password}
 		cfg.Policy = sasl.Policy{Prefer: []sasl.QOP{qop}, Minimum: qop}
@@ -179,7 +180,7 @@ func (st *story) ask(ctx context.Context, s *side, q step, scanned phase) {
 	defer cancel()
 	verdict := st.verdict(ctx, s, q, begin)
 	p := before.phase(begin, time.Now(), s.life.RenewInterval)
-	if p == unsure || scanned == unsure {
+	if p == unsure || scanned == unsure || ctx.Err() != nil { // what nobody answered in all that time is no answer
 		p, scanned = unsure, ""
 	}
 	st.told = append(st.told, outcome{scanned + p, verdict})
