@@ -52,7 +52,10 @@ func forgedAnswers(t *testing.T, c Cluster, protection string) {
 	p := proxy(t, c.NameNode)
 	hook := &counted{Provider: c.provider(t, p), asked: make(chan struct{}, 1)}
 	var now ahead
-	r, err := renewer.New(renewer.Config{Providers: map[string]plugins.Provider{"hdfs": hook}, Clock: now.read})
+	r, err := renewer.New(renewer.Config{
+		Providers: map[string]plugins.Provider{"hdfs": hook}, Clock: now.read,
+		Policy: renewer.Policy{Cooldown: time.Millisecond}, // each renewal that is asked for is one
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +92,7 @@ func forgedAnswers(t *testing.T, c Cluster, protection string) {
 		m.forged(ctx, hrpc.InvalidToken)
 		m.ended(0)
 		now.by.Add(int64(time.Minute))
+		<-hook.asked // for the first token
 		m.forged(ctx, hrpc.InvalidToken)
 		select { // now it is believed: the test can see a replacement
 		case <-hook.asked:
