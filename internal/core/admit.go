@@ -36,7 +36,7 @@ func (c *Core) admit(ev Register, content []byte, old *appregistry.AppRecord) {
 		s := c.supplyFor(planned(rec.App, authority))
 		s.planners[rec.Seq] = struct{}{}
 		for alias, id := range c.reg.SuppliedEntries(s.key) {
-			if c.reg.Entry(id).Current != 0 {
+			if c.inPlace(id) {
 				rec.Holdings = append(rec.Holdings, appregistry.Holding{Alias: alias, Entry: id})
 			}
 		}
@@ -164,12 +164,16 @@ func (c *Core) begin(a *app) {
 // filled reports whether the supply has brought something that is in place.
 func (c *Core) filled(s *supply) bool {
 	for _, e := range c.reg.SuppliedEntries(s.key) {
-		if c.reg.Entry(e).Current != 0 {
+		if c.inPlace(e) {
 			return true
 		}
 	}
 	return false
 }
+
+// inPlace reports whether an entry has a current token that serves. One that only
+// lent or carried holds keep alive may have lost it.
+func (c *Core) inPlace(e appregistry.EntryID) bool { return !over(c.reg.Token(c.reg.Entry(e).Current)) }
 
 // beginToken begins a brought token's life: with one renewal, where that can be
 // had, which proves the password and tells the expiry.

@@ -38,17 +38,22 @@ func (c *Core) leaveGroup(rec *appregistry.AppRecord) {
 }
 
 // heir is the member of an application's group that carries what it leaves
-// behind: the oldest other one; nil: there is none.
-func (c *Core) heir(rec *appregistry.AppRecord) *app {
+// behind: the oldest other one, and one that waits to replace another only where
+// nobody else is there; nil: there is none.
+func (c *Core) heir(rec *appregistry.AppRecord) (waits *app) {
 	if rec.App.Group == "" {
 		return nil
 	}
 	for _, seq := range c.groups[groupOf(rec)] {
-		if a := c.app(seq); seq != rec.Seq && a != nil && a.rec.Replaces == 0 {
+		switch a := c.app(seq); {
+		case seq == rec.Seq || a == nil:
+		case a.rec.Replaces == 0:
 			return a
+		case waits == nil && a.durable:
+			waits = a
 		}
 	}
-	return nil
+	return waits
 }
 
 // bequeath has the heir carry all that a leaving application holds, or that may

@@ -280,3 +280,51 @@ func TestY10_OneBadTokenFailsTheRegistration(t *testing.T) {
 		}
 	}
 }
+
+// An entry that only a carried token keeps alive has lost its current one: who
+// asks for that place again gets a new token in it.
+func TestGroup_EntryWithoutACurrentToken(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	asks := registration{app: ending("asks", appregistry.CancelAll), plan: plan(ns1)}
+	w.mustDone(w.register(asks))
+	first := w.svc.tokens[w.held("asks", "ns1")]
+	tok := w.targets["/stage/asks"].creds.Tokens["ns1"]
+	guest := registration{app: app("guest"), caller: core.Caller{Name: "bob", ActsFor: []string{"alice"}}, bring: bring(tok)}
+	guest.app.User = "bob"
+	w.mustDone(w.register(guest))
+	w.run(7*day - 10*time.Hour) // replaced; the guest has the old one
+	w.mustDone(w.unregister(alice, "asks"))
+	w.run(time.Minute)
+	if len(w.svc.cancels) != 1 || first.cancelled {
+		t.Fatalf("cancels %v, want the successor alone", w.svc.cancels)
+	}
+	w.mustDone(w.register(asks))
+	if w.run(time.Minute); !w.valid("asks", "ns1") || w.svc.issued != 3 {
+		t.Errorf("held %q, %d issued: the cancelled token was taken for a good one", w.held("asks", "ns1"), w.svc.issued)
+	}
+}
+
+// What waits to replace the last of a group belongs to the group already.
+func TestGroup_CandidateIsAMember(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	tok := w.svc.issue("alice")
+	w.mustDone(w.register(registration{app: grouped("a", "g"), bring: bring(tok)}))
+	w.svc.fault = func(op, _ string) error {
+		if op == "obtain" {
+			return errDown
+		}
+		return nil
+	}
+	w.unregister(alice, "a") // it lingers
+	w.mustAck(w.event(registration{app: grouped("a", "g"), plan: plan(ns1)}))
+	w.run(10 * time.Minute)
+	if len(w.svc.cancels) != 0 {
+		t.Fatalf("cancels %v while another of the group waits for its first set", w.svc.cancels)
+	}
+	w.svc.fault = nil
+	w.run(time.Hour)
+	w.unregister(alice, "a")
+	if w.run(2 * time.Minute); len(w.svc.cancels) != 2 {
+		t.Errorf("cancels %v at the end of the group, want both", w.svc.cancels)
+	}
+}
