@@ -11,17 +11,6 @@ import (
 
 var random = func() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
 
-// At 100, with an end at 200 and a ratio of a half, it is 50 until then.
-func TestCF09_DelayIsTheRatioOfWhatRemains(t *testing.T) {
-	for _, c := range []struct{ ratio, remains, want float64 }{{0.5, 100, 50}, {0.75, 100, 75}, {0.75, 86400, 64800}, {0.9, 1000, 900}} {
-		p := core.Policy{Ratio: c.ratio, Jitter: -1}
-		got := p.RenewAfter(time.Duration(c.remains)*time.Second, random())
-		if want := time.Duration(c.want) * time.Second; got != want {
-			t.Errorf("%v of %v s: after %v, want %v", c.ratio, c.remains, got, want)
-		}
-	}
-}
-
 func TestY14_PresetOfYARNRenewsAtNineTenths(t *testing.T) {
 	p, _ := core.Preset("yarn")
 	if got, want := p.RenewAfter(10*time.Hour, random()), 9*time.Hour; got != want {

@@ -19,12 +19,12 @@ var engine = []Mutant{
 	},
 	{
 		Name: "key-without-password", Bug: "two passwords of one identifier are taken for one token (T-01)",
-		File: "appregistry/record.go", Old: "return digest(append(parts, t.Password)...), name", New: "return name, name",
+		File: "appregistry/record.go", Old: "return sha256.Sum256(appendPart(b, t.Password)), sha256.Sum256(b)", New: "return sha256.Sum256(b), sha256.Sum256(b)",
 		Package: "./internal/core", Tests: "TestT01_ForgedPasswordCancelsNothing|TestT01_ContestOfUnprovenPasswords",
 	},
 	{
 		Name: "failed-renewal-dropped", Bug: "a failed renewal is not tried again, as in YARN (Y20)",
-		File: "internal/core/renew.go", Old: "t.renewAt = c.now.Boot + wait\n\tc.judgeEnd(t)", New: "_ = wait\n\tc.judgeEnd(t)",
+		File: "internal/core/renew.go", Old: "t.renewAt = c.sooner(t, c.now.Boot+wait)\n\tc.judgeEnd(t)", New: "_ = wait\n\tc.judgeEnd(t)",
 		Package: "./internal/core", Tests: "TestY20_FailedRenewalIsRetriedBeforeTheEnd|TestP2_NothingObtainableIsLost",
 	},
 	{
@@ -39,7 +39,7 @@ var engine = []Mutant{
 	},
 	{
 		Name: "break-before-make", Bug: "a replaced token goes before its successor is published (P4)",
-		File: "appregistry/registry.go", Old: "return r.lent[id] > 0 || r.published[id] > 0 || r.offered[id] > 0", New: "return r.lent[id] > 0",
+		File: "appregistry/registry.go", Old: "return n.lent > 0 || n.published > 0 || n.offered > 0", New: "return n.lent > 0",
 		Package: "./internal/core", Tests: "TestP4_OldTokenStaysUntilTheNewOneIsStaged|TestP4_HalfStagedTokenIsNotCancelled|TestP4_TargetsThatStayBehindKeepTheirTokens",
 	},
 	{
@@ -55,7 +55,7 @@ var engine = []Mutant{
 	},
 	{
 		Name: "clock-on-the-wall", Bug: "deadlines follow the wall clock, and jump with it (P11)",
-		File: "internal/core/core.go", Old: "c.now, c.out = now, nil\n", New: "c.now, c.out = now, nil\n\tc.clocks.wall = now.Wall.Add(-now.Boot)\n",
+		File: "internal/core/core.go", Old: "c.now, c.out = now, make([]Action, 0, 8)\n", New: "c.now, c.out = now, make([]Action, 0, 8)\n\tc.clocks.wall = now.Wall.Add(-now.Boot)\n",
 		Package: "./internal/core", Tests: "TestB91_StepsOfTheWallClockMoveNothing|TestP11_WallClockStepsChangeNothing",
 	},
 	{
@@ -75,7 +75,7 @@ var engine = []Mutant{
 	},
 	{
 		Name: "never-ends-well", Bug: "a token whose service tells no expiry is never looked at again (SPARK-37787)",
-		File: "internal/core/token.go", Old: "life = min(t.endAt, now+cmp.Or(p.DefaultValidity, 12*time.Hour))", New: "life, _ = t.endAt, cmp.Or(p.DefaultValidity, 12*time.Hour)",
+		File: "internal/core/token.go", Old: "life = min(life, max(since+cmp.Or(p.DefaultValidity, 12*time.Hour), now+leastWait))", New: "_, _ = since, cmp.Or(p.DefaultValidity, 12*time.Hour)",
 		Package: "./internal/core", Tests: "TestF16_UnknownExpiryHasADefaultValidity",
 	},
 	{
@@ -92,6 +92,21 @@ var engine = []Mutant{
 		Name: "panic-passes-through", Bug: "a provider that panics takes the process along (YARN-11384)",
 		File: "renewer/pool.go", Old: "if err := panicError(recover()); err != nil {\n\t\t\tev = t.failed(err)\n\t\t}", New: "_ = ev",
 		Package: "./renewer", Tests: "TestY19_PanicIsAnErrorOfThatJob",
+	},
+	{
+		Name: "launcher-takes-it-along", Bug: "a group's token ends with the launcher that brought it (Oozie, MAPREDUCE-1430)",
+		File: "internal/core/group.go", Old: "\tif rec.App.Group == \"\" {\n\t\treturn nil\n\t}\n\tfor _, seq := range c.groups[groupOf(rec)] {", New: "\tif true {\n\t\treturn nil\n\t}\n\tfor _, seq := range c.groups[groupOf(rec)] {",
+		Package: "./internal/core", Tests: "TestGroup_LauncherEndsFirst|TestGroup_KeepAndReplacedTokens",
+	},
+	{
+		Name: "no-bulkhead", Bug: "a service may have any number of calls at a time (P8)",
+		File: "internal/dispatch/service.go", Old: "return s.running < s.limits.Share && s.running-s.hung < int(s.share) && s.waits()", New: "return s.waits()",
+		Package: "./internal/dispatch", Tests: "TestStart_GivesEachServiceItsShare|TestB29_OverloadHalvesTheShare",
+	},
+	{
+		Name: "overload-ignored", Bug: "a service that says it is busy is called as before (B29)",
+		File: "internal/dispatch/service.go", Old: "s.rate = max(s.limits.Rate*slowestPart, min(s.limits.Rate, slowest), s.rate/2)", New: "_ = slowest",
+		Package: "./internal/dispatch", Tests: "TestB29_OverloadHalvesThePaceAndSuccessesRaiseIt",
 	},
 	{
 		Name: "fires-early", Bug: "the wheel rounds a due time down, so that things happen before their time (B94)",

@@ -33,8 +33,13 @@ var outside = []Mutant{
 	},
 	{
 		Name: "no-sync", Bug: "a commit is acknowledged before the disk has it (B61)",
-		File: "appregistry/boltstore/boltstore.go", Old: "FreelistType: bbolt.FreelistMapType,", New: "FreelistType: bbolt.FreelistMapType, NoSync: true,",
+		File: "appregistry/boltstore/file.go", Old: "Timeout: wait, FreelistType", New: "NoSync: true, Timeout: wait, FreelistType",
 		Package: "./appregistry/boltstore", Tests: "TestB61_NothingIsAcknowledgedBeforeTheSync",
+	},
+	{
+		Name: "sealed-and-movable", Bug: "a sealed value opens under another record's key (T-26)",
+		File: "appregistry/sealedstore/sealedstore.go", Old: "return with.aead.Seal(out, nil, value, bound(out, recordKey))", New: "return with.aead.Seal(out, nil, value, nil)",
+		Package: "./appregistry/sealedstore", Tests: "TestT26_SwappedValuesDoNotOpen",
 	},
 	{
 		Name: "weakest-protection", Bug: "a server can talk us below the least quality of protection (T-14)",
@@ -72,8 +77,8 @@ var outside = []Mutant{
 		Package: "./plugins", Tests: "TestW11_NoVerbShowsASecret",
 	},
 	{
-		Name: "kinder-kit", Bug: "the kit's NameNode looks at the password on cancel, which no real one does (C-H54)",
-		File: "hadooptest/secretmanager.go", Old: "if _, ok := m.tokens[string(identifier)]; !ok {\n\t\treturn javaError(ClassInvalidToken, \"Token not found", New: "if _, ok := m.tokens[string(identifier)]; ok && !true {\n\t\treturn javaError(ClassInvalidToken, \"Token not found",
+		Name: "kit-cancels-anything", Bug: "the kit's NameNode takes a cancel of a token that it does not have (N18)",
+		File: "hadooptest/secretmanager.go", Old: "if _, ok := m.tokens[tableKey(id)]; !ok {\n\t\treturn javaError(ClassInvalidToken, \"Token not found", New: "if _, ok := m.tokens[tableKey(id)]; ok && !ok {\n\t\treturn javaError(ClassInvalidToken, \"Token not found",
 		Package: "./hadooptest", Tests: "TestCH54_CancelDoesNotLookAtThePassword",
 	},
 	{
