@@ -78,6 +78,9 @@ func (s *session) admit(op Op, fault Fault) error {
 	if fault.Standby {
 		return standbyError()
 	}
+	if fault.Observer {
+		return javaError(ClassObserver, "Operation category WRITE is not supported in state observer. Visit https://s.apache.org/sbnn-error")
+	}
 	if fault.SafeMode {
 		return javaError(ClassSafeMode, "Cannot %s delegation token. Name node is in safe mode.", op)
 	}

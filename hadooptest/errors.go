@@ -13,6 +13,7 @@ const (
 	ClassAccessControl = "org.apache.hadoop.security.AccessControlException"
 	ClassAuthorization = "org.apache.hadoop.security.authorize.AuthorizationException"
 	ClassStandby       = "org.apache.hadoop.ipc.StandbyException"
+	ClassObserver      = "org.apache.hadoop.ipc.ObserverRetryOnActiveException"
 	ClassRetriable     = "org.apache.hadoop.ipc.RetriableException"
 	ClassSafeMode      = "org.apache.hadoop.hdfs.server.namenode.SafeModeException"
 	ClassRPCServer     = "org.apache.hadoop.ipc.RpcServerException"

@@ -41,6 +41,7 @@ type NameNode struct {
 // Fault is what is wrong with the NameNode. The zero value is a healthy one.
 type Fault struct {
 	Standby  bool // answers StandbyException, to token logins already in SASL
+	Observer bool // of a standby: lets tokens log in, and refuses what would change something
 	SafeMode bool // answers SafeModeException to what would change something
 	Hang     bool // accepts calls and never answers them
 	Cut      bool // drops the connection instead of answering a call
@@ -72,7 +73,8 @@ func (n *NameNode) faultNow() Fault {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	f := n.fault
-	f.Standby = f.Standby || n.standby
+	f.Observer = f.Observer && n.standby
+	f.Standby = f.Standby || (n.standby && !f.Observer)
 	return f
 }
 

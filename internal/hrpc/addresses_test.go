@@ -17,6 +17,7 @@ import (
 // What servers answer in these tests.
 var (
 	errStandby   = &hrpc.RemoteError{Class: hrpc.Standby}
+	errObserver  = &hrpc.RemoteError{Class: hrpc.Observer}
 	errRetriable = &hrpc.RemoteError{Class: hrpc.Retriable}
 	errUnknown   = &hrpc.RemoteError{Class: hrpc.InvalidToken, Protected: true}
 	errDown      = &hrpc.TransportError{Op: "connect to", Addr: "nn", Err: errors.New("refused")}
@@ -49,7 +50,7 @@ func (s *servers) takeAsked() []string {
 // Shows: N24.
 func TestB10_StandbyIsPassedOverAndRemembered(t *testing.T) {
 	a := hrpc.NewAddresses("nn0", "nn1", "nn2")
-	s := &servers{answers: map[string]error{"nn0": errDown, "nn1": errStandby}}
+	s := &servers{answers: map[string]error{"nn0": errObserver, "nn1": errStandby}}
 	for _, want := range [][]string{{"nn0", "nn1", "nn2"}, {"nn2"}} {
 		if err := a.Again(t.Context(), s.call); err != nil {
 			t.Fatal(err)

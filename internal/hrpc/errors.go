@@ -17,6 +17,7 @@ type Class string
 // Classes that mean something to a client of delegation tokens.
 const (
 	Standby         Class = "org.apache.hadoop.ipc.StandbyException"                      // ask another server
+	Observer        Class = "org.apache.hadoop.ipc.ObserverRetryOnActiveException"        // ask another server: this one only reads
 	Retriable       Class = "org.apache.hadoop.ipc.RetriableException"                    // later: starting up, in transition
 	SafeMode        Class = "org.apache.hadoop.hdfs.server.namenode.SafeModeException"    // later, or when an operator says so
 	InvalidToken    Class = "org.apache.hadoop.security.token.SecretManager$InvalidToken" // unknown, expired, past its max date
@@ -124,9 +125,9 @@ func FailOver(err error) bool {
 		return false
 	}
 	if re, ok := errors.AsType[*RemoteError](err); ok {
-		return re.Class == Standby || re.Class == Retriable
+		return re.Class == Standby || re.Class == Observer || re.Class == Retriable
 	}
 	return true
 }
 
-func notNow(c Class) bool { return c == Standby || c == Retriable || c == SafeMode }
+func notNow(c Class) bool { return c == Standby || c == Observer || c == Retriable || c == SafeMode }

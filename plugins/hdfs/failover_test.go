@@ -161,8 +161,6 @@ func TestN24_CallWaitsForTheNewActive(t *testing.T) {
 
 // A NameNode that was active, is not and has not noticed, does not know what the
 // other one issued. It is not believed.
-//
-// Shows: B32.
 func TestN25_StaleNameNodeIsNotBelieved(t *testing.T) {
 	cluster := pair(t)
 	p := provider(t, cluster)
@@ -183,6 +181,46 @@ func TestN25_StaleNameNodeIsNotBelieved(t *testing.T) {
 	answer, ok := errors.AsType[*plugins.Error](err)
 	if !ok || answer.Kind != plugins.KindReplace || !answer.Protected {
 		t.Errorf("renew what is cancelled: %v, want kind replace, protected", err)
+	}
+}
+
+// An observer that is far behind is the first in the list. Tokens log in there, once
+// it has heard of them; no call of ours takes its word.
+//
+// Shows: C-H26.
+func TestB32_ObserverIsPassedOver(t *testing.T) {
+	cluster := start(t, hadooptest.Config{Nameservice: "lab", NameNodes: 3})
+	cluster.Failover(2)
+	cluster.NameNodes[0].SetFault(hadooptest.Fault{Observer: true, Behind: time.Hour})
+	p := provider(t, cluster)
+	token := obtain(t, p)
+	if _, err := provider(t, cluster).Renew(t.Context(), token); err != nil {
+		t.Errorf("renew: %v", err)
+	}
+	reader, err := namenode.Open(namenode.Config{ConfDir: cluster.ConfDir, Krb5Conf: cluster.Krb5Conf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, behind := range []time.Duration{time.Hour, 0} {
+		cluster.NameNodes[0].SetFault(hadooptest.Fault{Observer: true, Behind: behind})
+		conn, err := hrpc.Dial(t.Context(), reader.TokenRPC(token.Identifier, token.Password), cluster.NameNodes[0].Addr)
+		if err == nil {
+			conn.Close()
+		}
+		if (err == nil) != (behind == 0) {
+			t.Errorf("login at an observer that is %v behind: %v", behind, err)
+		}
+	}
+	if err := provider(t, cluster).Cancel(t.Context(), token); err != nil {
+		t.Errorf("cancel: %v", err)
+	}
+	for _, c := range cluster.NameNode.Journal.Calls() {
+		if c.Op != hadooptest.OpLogin && c.Err == nil && c.NameNode != "nn3" {
+			t.Errorf("%s was done by %s", c.Op, c.NameNode)
+		}
+	}
+	if n := cluster.NameNode.Journal.Count(hadooptest.OpCancel); n != 1 {
+		t.Errorf("%d cancels, want 1", n)
 	}
 }
 
