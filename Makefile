@@ -27,7 +27,7 @@ mutants:
 real:
 	cd test/real && go test -count=1 -timeout 30m -skip '^TestTwoNameNodes$$' ./...
 
-# Two NameNodes that fail over, some twenty times while the daemon works. Two minutes.
+# NameNodes that fail over, some twenty times while the daemon works. Two minutes.
 real-ha:
 	cd test/real && go test -count=1 -timeout 15m -v -run '^TestTwoNameNodes$$' .
 

@@ -23,9 +23,9 @@ const (
 	haMaxLifetime   = 40 * time.Second
 )
 
-// Two secure NameNodes that fail over by hand, and everything that depends on them.
+// Secure NameNodes that fail over by hand, and everything that depends on them.
 //
-// Shows: C-H23, C-H25, C-H27, C-H28, C-H29, C-H30, N19, N20, N21, N22, N23, N24, N25, B10.
+// Shows: C-H23, C-H25, C-H26, C-H27, C-H28, C-H29, C-H30, N19, N20, N21, N22, N23, N24, N25, B10, B32.
 func TestTwoNameNodes(t *testing.T) {
 	c := startCluster(t, cluster.Options{
 		HA: true, RenewInterval: haRenewInterval, MaxLifetime: haMaxLifetime, Protection: "privacy", HDFS: privateTransfer,
@@ -37,6 +37,7 @@ func TestTwoNameNodes(t *testing.T) {
 		{"the suite of the kit", pairSuite},
 		{"stock clients", stockClients},
 		{"what a restart reads", persisted},
+		{"an observer", observer},
 		{"the daemon", daemonOverFailovers},
 		{"a NameNode that does not notice", staleNameNode}, // the last one: it leaves the two at odds
 	} {
@@ -142,6 +143,43 @@ running: java.io.IOException: Can't add persisted delegation token to a running 
 	}
 }
 
+// An observer lets tokens log in, once it has read of them; before that it denies to know them (HDFS-17964). It renews
+// nothing, so that no renewal ever meets such a denial.
+func observer(t *testing.T, c *cluster.Cluster) {
+	ctx := within(t, time.Minute)
+	if err := c.Failover(ctx, c.NameNodes[0]); err != nil {
+		t.Fatal(err)
+	}
+	o := c.NameNodes[2]
+	if err := o.Observe(ctx); err != nil {
+		t.Fatal(err)
+	}
+	p := haProvider(t, c)
+	token := haObtain(t, p)
+	var err error
+	denied := 0
+	if wait := eventually(within(t, 20*time.Second), func() bool {
+		if err = loginAt(ctx, o, token); err != nil {
+			refusedAs(t, err, hrpc.InvalidToken, "can't be found in cache")
+			denied++
+		}
+		return err == nil
+	}); wait != nil {
+		t.Errorf("the observer never let the token in: %v", err)
+	}
+	t.Logf("the observer denied to know the token %d times", denied)
+	conn, err := hrpc.Dial(ctx, withKerberos(t, c, cluster.TokenwheelPrincipal, ""), o.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = nameNode{conn}.renew(ctx, token)
+	refusedAs(t, err, hrpc.Observer, "WRITE is not supported in state observer")
+	if _, err := p.Renew(ctx, token); err != nil {
+		t.Errorf("renew: %v", err)
+	}
+}
+
 // The daemon renews, replaces and stages while the NameNodes fail over again and again, twice by kill -9.
 func daemonOverFailovers(t *testing.T, c *cluster.Cluster) {
 	ctx := within(t, 3*time.Minute)
@@ -206,6 +244,8 @@ func staleNameNode(t *testing.T, c *cluster.Cluster) {
 	if err := c.Failover(ctx, c.NameNodes[0]); err != nil {
 		t.Fatal(err)
 	}
+	// A standby asks whoever is active to begin a new segment of edits, and one that has lost the shared folder dies of that.
+	c.NameNodes[2].Kill()
 	p := haProvider(t, c)
 	haObtain(t, p) // the first one is asked first from now on
 	resume := c.NameNodes[0].Pause()

@@ -51,7 +51,7 @@ type Options struct {
 	// DaemonFlags are the JVM flags of the NameNode and the DataNode where speed counts; nil: those that start quickly.
 	DaemonFlags []string
 
-	// HA: two NameNodes serve the nameservice lab; the first is active.
+	// HA: three NameNodes serve the nameservice lab; the first is active.
 	HA bool
 
 	// Core and HDFS are further properties of core-site.xml and hdfs-site.xml; they win over the harness's own.
@@ -91,7 +91,7 @@ func Start(ctx context.Context, opts Options) (_ *Cluster, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("start cluster: %w", err)
 	}
-	ports, err := freePorts(5)
+	ports, err := freePorts(7)
 	if err != nil {
 		return nil, fmt.Errorf("start cluster: %w", err)
 	}
@@ -115,8 +115,8 @@ func Start(ctx context.Context, opts Options) (_ *Cluster, err error) {
 		c.createRealm, c.StartKDC, c.writeHadoopConf, c.format, c.StartNameNode, c.startDataNode, c.createHomes,
 	}
 	if opts.HA {
-		c.pair(ports[1:])
-		steps = slices.Replace(steps, 3, 5, c.startPair)
+		c.nameservice(ports[1:])
+		steps = slices.Replace(steps, 3, 5, c.startNameservice)
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {

@@ -27,7 +27,7 @@ const Nameservice = "lab"
 
 // NameNode is one of the NameNodes of a Cluster with Options.HA.
 type NameNode struct {
-	ID      string // nn1, nn2
+	ID      string // nn1, nn2, nn3
 	Addr    string // host:port of its RPC
 	WebAddr string // host:port of its HTTP
 
@@ -35,7 +35,7 @@ type NameNode struct {
 	proc *process
 }
 
-// haSite is what hdfs-site.xml says of the pair: edits are shared through a local folder, which the standby tails every
+// haSite is what hdfs-site.xml says of them: edits are shared through a local folder, which standbys tail every
 // second, and who is active is decided by hand.
 func (c *Cluster) haSite() map[string]string {
 	if !c.opts.HA {
@@ -67,9 +67,9 @@ func (c *Cluster) haSite() map[string]string {
 
 func (n *NameNode) nameDir() string { return filepath.Join(n.c.Dir, "name-"+n.ID) }
 
-// startPair formats one NameNode, copies what that made for the other (as bootstrapStandby does, without a JVM), starts
-// both and makes the first active.
-func (c *Cluster) startPair(ctx context.Context) error {
+// startNameservice formats one NameNode, copies what that made for the others (as bootstrapStandby does, without a JVM),
+// starts all and makes the first active.
+func (c *Cluster) startNameservice(ctx context.Context) error {
 	first := c.NameNodes[0]
 	if _, err := c.Java(ctx, Identity{}, nameNodeClass, "-D", "dfs.ha.namenode.id="+first.ID, "-format", "-force", "-nonInteractive"); err != nil {
 		return fmt.Errorf("format the NameNodes: %w", err)
@@ -180,7 +180,10 @@ func (c *Cluster) Failover(ctx context.Context, to *NameNode) error {
 	return to.Activate(ctx)
 }
 
-// Activate makes the NameNode active, whatever the other one thinks.
+// Observe makes a standby an observer, which serves reads of what it has tailed.
+func (n *NameNode) Observe(ctx context.Context) error { return n.change(ctx, "transitionToObserver") }
+
+// Activate makes the NameNode active, whatever the others think.
 func (n *NameNode) Activate(ctx context.Context) error { return n.change(ctx, "transitionToActive") }
 
 // change makes a call of Hadoop's HAServiceProtocol as the superuser. Its request is
@@ -223,9 +226,9 @@ func (c *Cluster) superuserRPC() hrpc.Config {
 	}
 }
 
-// pair makes the two NameNodes of a Cluster with HA out of four ports.
-func (c *Cluster) pair(ports []string) {
-	for i, id := range []string{"nn1", "nn2"} {
+// nameservice makes the NameNodes of a Cluster with HA out of two ports for each.
+func (c *Cluster) nameservice(ports []string) {
+	for i, id := range []string{"nn1", "nn2", "nn3"} {
 		c.NameNodes = append(c.NameNodes, &NameNode{
 			ID: id, Addr: net.JoinHostPort("localhost", ports[2*i]), WebAddr: net.JoinHostPort("localhost", ports[2*i+1]), c: c,
 		})
