@@ -66,7 +66,7 @@ func Measure(ctx context.Context, l Load) ([]Figure, error) {
 	if l.Store == "" {
 		return m.figures, nil
 	}
-	m.restarted = time.Now()
+	m.restarted, m.usage = time.Now(), usage()
 	return m.figures, m.session(ctx, m.second)
 }
 
@@ -80,7 +80,8 @@ type measurement struct {
 	load      Load
 	provider  *provider
 	restarted time.Time
-	base      uint64 // live bytes before anything was registered
+	usage     spending // when it was restarted
+	base      uint64   // live bytes before anything was registered
 	figures   []Figure
 }
 
@@ -141,6 +142,7 @@ func (m *measurement) second(ctx context.Context, r *renewer.Renewer) error {
 		return err
 	}
 	m.add("restart.armed", time.Since(m.restarted).Seconds(), "s")
+	m.add("restart.cpu", usage().since(m.usage).cpu.Seconds(), "s")
 	m.watch("after-restart")
 	m.memory()
 	return nil
