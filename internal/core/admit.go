@@ -145,6 +145,9 @@ func (c *Core) begin(a *app) {
 			c.plan(t) // for its end, and the warning of it
 			c.schedule(t)
 		}
+		if e := c.reg.Entry(h.Entry); e != nil && !h.Lent && e.Supply.Entry != 0 && over(c.reg.Token(e.Current)) {
+			c.want(e.Supply) // it was cancelled by force, and no successor has come yet
+		}
 	}
 	for _, authority := range a.rec.Plan {
 		s := c.supplyFor(planned(a.rec.App, authority))
@@ -161,7 +164,8 @@ func (c *Core) begin(a *app) {
 	}
 }
 
-// filled reports whether the supply has brought something that is in place.
+// filled reports whether the supply has brought something that is in place, and
+// not cancelled since.
 func (c *Core) filled(s *supply) bool {
 	for _, e := range c.reg.SuppliedEntries(s.key) {
 		if c.inPlace(e) {

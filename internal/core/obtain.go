@@ -307,7 +307,7 @@ func (c *Core) mayJoin(s *supply, known *appregistry.TokenRecord, g Grant) bool 
 // successorOf picks the grant that takes a brought token's place: the one of its kind.
 func (c *Core) successorOf(s *supply, byAlias map[string]Grant) ([]Grant, error) {
 	e := c.reg.Entry(s.key.Entry)
-	kind := c.reg.Token(e.Current).Token.Kind
+	kind := c.kindOf(e)
 	for _, alias := range sortedKeys(byAlias) {
 		if g := byAlias[alias]; g.Token.Kind == kind {
 			g.Alias = e.Alias
@@ -315,6 +315,22 @@ func (c *Core) successorOf(s *supply, byAlias map[string]Grant) ([]Grant, error)
 		}
 	}
 	return nil, plugins.Suspect(fmt.Errorf("obtain from %s: no token of kind %q in the answer", s.key.Authority, kind))
+}
+
+// kindOf is the kind of the token that an entry was made for. Its record may be
+// forgotten by now, where it was cancelled by force.
+func (c *Core) kindOf(e *appregistry.EntryRecord) string {
+	if t := c.reg.Token(e.Current); t != nil {
+		return t.Token.Kind
+	}
+	for _, seq := range c.reg.Holders(e.ID) {
+		for _, h := range c.reg.App(seq).Holdings {
+			if h.Entry == e.ID && h.Kind != "" {
+				return h.Kind
+			}
+		}
+	}
+	return ""
 }
 
 // supplyFailed plans the next obtain after a failure.
