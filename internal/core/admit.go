@@ -300,9 +300,7 @@ func (c *Core) stay(a *app) {
 func (c *Core) leave(a *app, why error) {
 	rec := a.rec
 	a.gone = why
-	if a.durable && (errors.Is(why, errLeft) || errors.Is(why, errSuperseded)) {
-		c.bequeath(rec)
-	}
+	c.bequeath(rec, !a.durable || (!errors.Is(why, errLeft) && !errors.Is(why, errSuperseded)))
 	c.leaveGroup(rec)
 	c.set(&a.timer, appTimer, rec.Seq, never)
 	if c.rivals[rec.App.Key()] == rec.Seq {

@@ -57,14 +57,20 @@ func (c *Core) heir(rec *appregistry.AppRecord) (waits *app) {
 }
 
 // bequeath has the heir carry all that a leaving application holds, or that may
-// be in a set it was given.
-func (c *Core) bequeath(rec *appregistry.AppRecord) {
+// be in a set it was given; of one that was never admitted, what it carried.
+func (c *Core) bequeath(rec *appregistry.AppRecord, rejected bool) {
 	heir := c.heir(rec)
 	if heir == nil {
 		return
 	}
-	ids := union(rec.Published.Tokens, rec.Offered)
+	var ids []appregistry.TokenID
+	if !rejected {
+		ids = union(rec.Published.Tokens, rec.Offered)
+	}
 	for _, h := range rec.Holdings {
+		if rejected && !h.Carried {
+			continue
+		}
 		if t := c.reg.Resolve(h); t != nil {
 			ids = append(ids, t.ID)
 		}

@@ -164,6 +164,35 @@ func TestGroup_CarrierIsRejectedByTheTokenItCarries(t *testing.T) {
 	}
 }
 
+// Who carries a group's token and is rejected after all hands it on: it is not
+// cancelled while anybody is left. Shows: Y34.
+func TestGroup_RejectedCarrierHandsOn(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	tok, bad := w.svc.issue("alice"), w.svc.issue("alice")
+	w.mustDone(w.register(registration{app: grouped("launcher", "g"), bring: bring(tok)}))
+	var held core.Job
+	w.hold = func(act core.Action) bool {
+		r, ok := act.(core.Renew)
+		if ok && string(r.Token.Identifier) == string(bad.Identifier) {
+			held = r.Job
+			return true
+		}
+		return false
+	}
+	job := w.event(registration{app: grouped("job1", "g"), bring: bring(bad)})
+	w.mustAck(job)
+	w.mustDone(w.register(registration{app: grouped("job2", "g"), bring: bring(w.svc.issue("alice"))}))
+	w.mustDone(w.unregister(alice, "launcher"))
+	w.step(core.Renewed{Job: held, Err: terminal(plugins.KindDenied, "no")})
+	w.run(time.Hour)
+	if err := w.done(job.Request); err == nil {
+		t.Fatal("admitted")
+	}
+	if len(w.svc.cancels) != 0 {
+		t.Errorf("cancelled %v, while job2 is in the group", w.svc.cancels)
+	}
+}
+
 // With a keep-alive window, leaving waits for it, each request begins it anew, and
 // the cancel comes after the last. Without one it is immediate.
 // Shows: Y39, C-Y06, C-Y07.
