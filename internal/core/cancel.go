@@ -3,6 +3,7 @@ package core
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
@@ -65,6 +66,8 @@ func (c *Core) intend(t *token) {
 		t.endAt = c.now.Boot + rememberFor
 	}
 	c.transition(t, appregistry.CancelPending, "nobody holds it")
+	// Who asked for its renewal must not take the cancel's answer for his.
+	c.answerCommands(t, plugins.Refused(CodeTokenCancelled, fmt.Errorf("%s: it is to be cancelled", t.rec.Token)))
 	c.afterCommit(func() {
 		if c.token(t.rec.ID) == t && t.rec.State == appregistry.CancelPending && t.job == 0 {
 			c.sendCancel(t)
@@ -79,6 +82,9 @@ func (c *Core) remember(t *token, state appregistry.State, reason string) {
 	t.rec.Forget()
 	t.endAt = c.rememberedUntil(t)
 	c.reg.PutToken(t.rec)
+	if state != appregistry.Cancelled { // whoever asked for anything waits in vain
+		c.answerCommands(t, plugins.Refused(CodeTokenEnded, fmt.Errorf("%s: it is %s: %s", t.rec.Token, state, reason)))
+	}
 }
 
 func (c *Core) rememberedUntil(t *token) time.Duration {

@@ -62,8 +62,8 @@ func (c *Core) cancelNow(ev TokenCommand, t *token) error {
 	case errors.Is(err, appregistry.ErrHeld) && !ev.Force, errors.Is(err, appregistry.ErrKeep) && !ev.Force:
 		return plugins.Refused(CodeTokenHeld, fmt.Errorf("%s: %w", t.rec.Token, err))
 	}
-	c.demandFor(t).asked = append(c.demandFor(t).asked, ev.Request)
 	if leaving(t.rec.State) {
+		c.demandFor(t).asked = append(c.demandFor(t).asked, ev.Request)
 		return nil
 	}
 	t.forced = ev.Force
@@ -71,6 +71,7 @@ func (c *Core) cancelNow(ev TokenCommand, t *token) error {
 		c.want(c.entry(t).Supply)
 	}
 	c.intend(t)
+	c.demandFor(t).asked = append(c.demandFor(t).asked, ev.Request)
 	c.afterCommit(func() {
 		for _, seq := range c.reg.Holders(t.rec.Entry) {
 			c.changed(c.app(seq))

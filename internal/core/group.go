@@ -149,7 +149,8 @@ func (c *Core) keepAlive(ev KeepAlive) {
 	if rec.LeaveAt.IsZero() {
 		c.stay(a)
 	} else {
-		c.linger(a, c.lingerOf(rec))
+		// What is left may be more, where the group's last is not alone any more.
+		c.linger(a, max(c.lingerOf(rec), a.leaveAt-c.now.Boot))
 	}
 	until := c.wall(a.leaveAt)
 	c.commit.waiting = append(c.commit.waiting, waiter{

@@ -175,7 +175,9 @@ func (c *Core) resumeApp(a *app) {
 	if left := a.rec.LeaveAt; left.IsZero() {
 		c.stay(a)
 	} else {
-		a.leaveAt = max(c.now.Boot, c.now.Boot+left.Sub(c.now.Wall))
+		// Whatever a stepped clock says, it was to stay no longer than this.
+		most := max(a.rec.App.Duration("linger"), groupWait)
+		a.leaveAt = c.now.Boot + min(max(0, left.Sub(c.now.Wall)), most)
 		c.scheduleApp(a)
 	}
 	a.open = 1

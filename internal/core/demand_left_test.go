@@ -1,0 +1,70 @@
+package core_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/internal/core"
+)
+
+// Who waits for a renewal within the cooldown hears that it will not come, where
+// the token is cancelled or left alone meanwhile, and does not take the cancel's
+// answer for his.
+func TestDemand_TokenLeavesMeanwhile(t *testing.T) {
+	for _, kept := range []bool{false, true} {
+		w := newWorld(t, day, 7*day)
+		r := registration{app: app("a"), plan: plan(ns1)}
+		if kept {
+			r.plan, r.bring = nil, bring(w.svc.issue("alice"))
+		}
+		w.mustDone(w.register(r))
+		id := w.only().Tokens[0].ID
+		ask := func(v core.Verb) core.Request {
+			r := w.ask()
+			w.step(core.TokenCommand{Request: r, Caller: operator, Token: id, Verb: v, Force: true})
+			w.run(time.Second)
+			return r
+		}
+		w.mustDone(ask(core.RenewNow))
+		waits := ask(core.RenewNow)
+		if w.isDone(waits) {
+			t.Fatal("it did not wait for the cooldown")
+		}
+		if kept {
+			w.mustDone(w.unregister(alice, "a"))
+		} else {
+			w.mustDone(ask(core.CancelNow))
+		}
+		w.run(time.Minute)
+		if w.done(waits) == nil {
+			t.Errorf("kept %v: told that it was renewed", kept)
+		}
+	}
+}
+
+// Who asked for a cancel hears when it is given up: cancels were paused until the
+// token's end.
+func TestDemand_CancelIsGivenUp(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	w.cfg.Policy.CancelBurst = 1
+	w.crash()
+	w.mustDone(w.register(registration{app: app("a"), plan: plan(ns1)}))
+	w.mustDone(w.register(registration{app: app("b"), plan: plan(ns1)}))
+	var asked []core.Request
+	for _, e := range w.core.Entries() {
+		r := w.ask()
+		w.step(core.TokenCommand{Request: r, Caller: operator, Token: e.Tokens[0].ID, Verb: core.CancelNow, Force: true})
+		asked = append(asked, r)
+	}
+	w.run(time.Hour)
+	if len(w.noted(core.CancelsPaused)) == 0 || w.isDone(asked[0]) == w.isDone(asked[1]) {
+		t.Fatal("want one cancelled and one paused")
+	}
+	w.run(7*day + time.Hour)
+	for _, r := range asked {
+		_ = w.done(r)
+	}
+	if len(w.noted(core.CancelGivenUp)) == 0 {
+		t.Error("it was not given up")
+	}
+}
