@@ -1,6 +1,9 @@
 package appregistry
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // shelf keeps many small pieces of bytes without a pointer to each, so that the
 // collector has nothing to follow: places of one size side by side in chunks,
@@ -97,7 +100,8 @@ func (s *shelf) chunkFor(size int) uint32 {
 	if s.partial == nil {
 		s.partial = map[int][]uint32{}
 	}
-	s.partial[size] = append(list, n)
+	s.partial[size] = list
+	s.list(size, n)
 	return n
 }
 
@@ -160,6 +164,17 @@ func (s *shelf) drop(h shelfHandle) {
 	binary.LittleEndian.PutUint16(at, uint16(c.free))
 	c.free = place + 1
 	if full {
-		s.partial[c.size] = append(s.partial[c.size], n)
+		s.list(c.size, n)
 	}
+}
+
+// list notes that a chunk has a free place again. It may stand there from before:
+// a list that is longer than there are chunks is made anew.
+func (s *shelf) list(size int, n uint32) {
+	list := append(s.partial[size], n)
+	if len(list) > len(s.chunks)+16 {
+		slices.Sort(list)
+		list = slices.Compact(list)
+	}
+	s.partial[size] = list
 }

@@ -116,3 +116,21 @@ func TestIndex_IsAMap(t *testing.T) {
 		})
 	})
 }
+
+// Taking one piece out of full chunks and putting one in, for ever, takes no more
+// and more memory.
+func TestShelf_ListsOfFreePlacesStayShort(t *testing.T) {
+	var s shelf
+	piece := make([]byte, 200)
+	handles := make([]shelfHandle, 10*(chunkBytes/placeFor(len(piece))))
+	for i := range handles {
+		handles[i] = s.put(piece)
+	}
+	for i := range 10_000 {
+		s.drop(handles[i%len(handles)])
+		handles[i%len(handles)] = s.put(piece)
+	}
+	if n := len(s.partial[placeFor(len(piece))]); n > len(s.chunks)+16 {
+		t.Errorf("%d numbers of chunks are listed, and there are %d", n, len(s.chunks))
+	}
+}

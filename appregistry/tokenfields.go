@@ -149,7 +149,7 @@ func (t *TokenRecord) decode(f *fieldReader) {
 			t.ReadUntil = f.date()
 		case shortState, shortProvedAt, shortExpires, shortMax, shortSkew:
 			if f.words == nil {
-				t.unknown.keep(f)
+				f.err = errDamaged // no release writes them; kept, they would be read as ours
 				continue
 			}
 			t.decodeShort(f)
