@@ -178,3 +178,20 @@ func TestB21_ClockBehindOursIsRememberedOverARestart(t *testing.T) {
 		t.Errorf("%d tokens are told to be lost", n)
 	}
 }
+
+// A service whose clock is a day ahead of ours, known by nothing but a token that
+// was brought: its first renewal proves the date in it.
+//
+// Shows: B21.
+func TestB21_FirstRenewalShowsThatAClockIsAhead(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	began := w.wall
+	w.svc.now = func() time.Time { return began.Add(w.boot + day) }
+	w.mustDone(w.register(registration{app: app("a"), bring: bring(w.svc.issue("alice"))}))
+	for range 48 {
+		w.run(time.Hour)
+		if !w.valid("a", "ns1") {
+			t.Fatalf("the reader's token is dead after %v", w.boot)
+		}
+	}
+}

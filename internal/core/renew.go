@@ -90,7 +90,8 @@ func (c *Core) renewed(ev Renewed) {
 func (c *Core) extend(t *token, expires time.Time) error {
 	r := t.rec
 	atMax := !r.Max.IsZero() && !expires.Before(r.Max)
-	c.clocks.issuedBefore(r.Authority, c.provedIssue(t), c.now.Boot)
+	// The service said yes to these very bytes, so nobody made up their date.
+	c.clocks.issuedBefore(r.Authority, r.Issued, c.now.Boot)
 	c.clocks.renewedUntil(r.Authority, expires, c.now.Boot)
 	remains := c.clocks.boot(r.Authority, expires) - c.now.Boot
 	if expires.IsZero() || (remains < leastWait && !atMax) {
@@ -111,15 +112,6 @@ func (c *Core) extend(t *token, expires time.Time) error {
 	r.Expires = expires
 	r.Skew = c.clocks.skew(r.Authority, c.now).Truncate(time.Millisecond)
 	return nil
-}
-
-// provedIssue is the token's issue date, once its password shows that nobody
-// made up its identifier.
-func (c *Core) provedIssue(t *token) time.Time {
-	if t.rec.Proof == appregistry.ProofNone {
-		return time.Time{}
-	}
-	return t.rec.Issued
 }
 
 func (c *Core) renewalWorked(t *token) {
