@@ -32,7 +32,7 @@ func (w *fieldWriter) number(field int, v uint64) {
 
 // always writes a number that means something even where it is zero.
 func (w *fieldWriter) always(field int, v uint64) {
-	w.b = binary.AppendUvarint(w.b, uint64(field)<<1|numberField)
+	w.b = binary.AppendUvarint(w.b, uint64(field)<<1) // the low bit tells numbers from bytes
 	w.b = binary.AppendUvarint(w.b, v)
 }
 

@@ -300,9 +300,19 @@ func TestB70_RiskyKernels(t *testing.T) {
 		kernel string
 		warned bool
 	}{
-		{ext4, "5.9.16", false}, {ext4, "5.10.93-generic", true}, {ext4, "5.10.94", false}, {ext4, "5.11.0", true}, {ext4, "5.15.26+", true},
-		{ext4, "5.15.27", false}, {ext4, "5.16.20", true}, {ext4, "5.17", false}, {ext4, "6.1.0-13-amd64", false}, {ext4, "4.18.0-553.el8", false},
-		{xfs, "5.11.0", false}, {ext4, "", false}, {0, "5.11.0", false},
+		{ext4, "5.9.16", false},
+		{ext4, "5.10.93-generic", true},
+		{ext4, "5.10.94", false},
+		{ext4, "5.11.0", true},
+		{ext4, "5.15.26+", true},
+		{ext4, "5.15.27", false},
+		{ext4, "5.16.20", true},
+		{ext4, "5.17", false},
+		{ext4, "6.1.0-13-amd64", false},
+		{ext4, "4.18.0-553.el8", false},
+		{xfs, "5.11.0", false},
+		{ext4, "", false},
+		{0, "5.11.0", false},
 	} {
 		var log bytes.Buffer
 		s, err := boltstore.OpenAt(path, boltstore.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, c.fs, c.kernel)

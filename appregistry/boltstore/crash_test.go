@@ -2,6 +2,7 @@ package boltstore_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -193,7 +194,7 @@ func watchPlace(path string) (end func() error) {
 			if err == nil && info.Size() > 0 {
 				there = true
 			} else if there {
-				answer <- fmt.Errorf("the store was missing for a moment: %v", err)
+				answer <- fmt.Errorf("the store was missing for a moment, or empty: %w", cmp.Or(err, io.ErrUnexpectedEOF))
 				return
 			}
 		}

@@ -7,7 +7,7 @@ import "golang.org/x/sys/unix"
 func placeOf(dir string) (fs int64, kernel string) {
 	var s unix.Statfs_t
 	if unix.Statfs(dir, &s) == nil {
-		fs = int64(s.Type) & 0xffffffff
+		fs = s.Type & 0xffffffff //nolint:unconvert // a type of its own on each architecture
 	}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {

@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -252,7 +253,7 @@ func TestKeepAlive_Lease(t *testing.T) {
 		if err := ask(alice); err != nil {
 			t.Fatal(err)
 		}
-		if err := ask(mallory); err != appregistry.ErrNotFound {
+		if err := ask(mallory); !errors.Is(err, appregistry.ErrNotFound) {
 			t.Fatalf("mallory hears %v", err)
 		}
 	}
@@ -265,7 +266,7 @@ func TestKeepAlive_Lease(t *testing.T) {
 	if w.run(time.Minute); len(w.core.Apps()) != 0 || len(w.svc.cancels) != 1 {
 		t.Errorf("%d apps, cancels %v after the lease", len(w.core.Apps()), w.svc.cancels)
 	}
-	if err := ask(alice); err != appregistry.ErrNotFound {
+	if err := ask(alice); !errors.Is(err, appregistry.ErrNotFound) {
 		t.Errorf("after it left: %v", err)
 	}
 }

@@ -110,7 +110,6 @@ func TestPolicy_ChangesWithARestart(t *testing.T) {
 	before := calls()
 	w.cfg.Instances = map[string]core.Instance{ns1.Instance: {Mode: core.ModeWatch}}
 	w.crash()
-	r := w.ask()
 	w.run(time.Hour)
 	for _, e := range w.core.Entries() {
 		if s := e.Tokens[0]; s.State != appregistry.Foreign || s.Reason != "the policy of hdfs is watch" {
@@ -120,7 +119,7 @@ func TestPolicy_ChangesWithARestart(t *testing.T) {
 	w.run(2 * day)
 	for _, e := range w.core.Entries() {
 		for _, verb := range []core.Verb{core.RenewNow, core.ReplaceNow, core.CancelNow} {
-			r = w.ask()
+			r := w.ask()
 			w.step(core.TokenCommand{Request: r, Caller: operator, Token: e.Tokens[0].ID, Verb: verb, Force: true})
 			w.run(time.Second)
 			if err := w.done(r); plugins.KindOf(err) != plugins.KindRefused {

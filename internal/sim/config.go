@@ -21,11 +21,11 @@ import (
 
 const day time.Duration = 24 * time.Hour
 
-// Policy and Lifetimes are what the engine and the services go by.
-type (
-	Policy    = core.Policy
-	Lifetimes = hadooptest.Lifetimes
-)
+// Policy is what the engine goes by.
+type Policy = core.Policy
+
+// Lifetimes are what the services go by.
+type Lifetimes = hadooptest.Lifetimes
 
 // Config is a world to be run through. Zero fields take what their comments say.
 type Config struct {

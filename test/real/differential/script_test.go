@@ -72,7 +72,8 @@ var (
 
 	callers = []caller{
 		byService, byOwner, byProxy,
-		{strangerPrincipal, ""}, {superPrincipal, ""},
+		{strangerPrincipal, ""},
+		{superPrincipal, ""},
 		{servicePrincipal, "alice@" + realm},
 		{servicePrincipal, "tokenwheel"}, // its own short name is another user than itself
 		{servicePrincipal, servicePrincipal + "@" + realm},
