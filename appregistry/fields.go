@@ -110,8 +110,8 @@ func (w *fieldWriter) date(field int, t time.Time) {
 	case t.IsZero():
 	case t.Nanosecond()%1e6 != 0 && t.Year() > 1900 && t.Year() < 2040: // two bits are left
 		w.always(field, zigzag(t.UnixNano())<<1|1)
-	default:
-		w.always(field, zigzag(t.UnixMilli())<<1)
+	default: // in 63 bits, which a service's "never" may exceed
+		w.always(field, zigzag(max(-1<<61, min(t.UnixMilli(), 1<<61-1)))<<1)
 	}
 }
 

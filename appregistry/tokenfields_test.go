@@ -2,7 +2,9 @@ package appregistry_test
 
 import (
 	"encoding/binary"
+	"math"
 	"testing"
+	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
 )
@@ -19,6 +21,22 @@ func TestLoad_RefusesFieldsOfMemory(t *testing.T) {
 				r.TidyMany(r.Turn()+1, 100)
 				t.Errorf("field %d of kind %d was taken: %v", field, kind, r.Token(5))
 			}
+		}
+	}
+}
+
+// A date so far off that it means never is not read back as one that has passed.
+func TestLoad_KeepsFarDatesFar(t *testing.T) {
+	for _, ms := range []int64{1 << 61, 1 << 62, math.MaxInt64, -1 << 62, math.MinInt64} {
+		r, again := appregistry.NewRegistry(), appregistry.NewRegistry()
+		r.PutToken(&appregistry.TokenRecord{ID: 1, Max: time.UnixMilli(ms)})
+		for _, put := range r.TakeBatch().Put {
+			if _, err := again.Load(put.Key, put.Value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := again.Token(1).Max; (got.Year() > 1_000_000) != (ms > 0) || (got.Year() < -1_000_000) != (ms < 0) {
+			t.Errorf("%d ms: read back as %v", ms, got.UnixMilli())
 		}
 	}
 }
