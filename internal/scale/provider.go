@@ -49,9 +49,9 @@ func (*provider) Obtain(context.Context, plugins.ObtainRequest) ([]plugins.Grant
 
 func (p *provider) Renew(context.Context, plugins.Token) (time.Time, error) {
 	p.renewals.Add(1)
-	now := time.Now()
+	now := time.Now().Truncate(time.Millisecond) // the unit of services' dates
 	if now.Sub(p.begun) < time.Hour {
-		return now.Add(time.Minute + rand.N(life)), nil
+		return now.Add(time.Minute + rand.N(life)).Truncate(time.Millisecond), nil
 	}
 	return now.Add(life), nil
 }

@@ -57,7 +57,7 @@ func Measure(ctx context.Context, l Load) ([]Figure, error) {
 	orElse(&l.Tokens, 1)
 	orElse(&l.Callers, 1024)
 	orElse(&l.Workers, 16)
-	m := &measurement{load: l, provider: &provider{begun: time.Now()}}
+	m := &measurement{load: l, provider: &provider{begun: time.Now().Truncate(time.Millisecond)}}
 	m.add("apps", float64(l.Apps), "apps")
 	m.add("tokens", float64(l.Apps*l.Tokens), "tokens")
 	if err := m.session(ctx, m.first); err != nil {
