@@ -272,6 +272,7 @@ func TestP11_OldTokenGivenAgainDoesNotTurnTheClockBack(t *testing.T) {
 	}
 }
 
+// Shows: P10, Y7, C-Y04.
 func TestP10_EveryTokenHasAStateAndANextStep(t *testing.T) {
 	w := newWorld(t, day, 7*day)
 	none := w.svc.issue("alice")
