@@ -7,7 +7,7 @@ import "golang.org/x/sys/unix"
 func placeOf(dir string) (fs int64, kernel string) {
 	var s unix.Statfs_t
 	if unix.Statfs(dir, &s) == nil {
-		fs = s.Type & 0xffffffff //nolint:unconvert // a type of its own on each architecture
+		fs = int64(uint32(s.Type)) // the field is wider, or signed, on some architectures
 	}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {

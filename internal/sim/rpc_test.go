@@ -113,7 +113,7 @@ func (m *month) live(ctx context.Context, r *renewer.Renewer, length time.Durati
 		if n == int(15*day/step) {
 			m.forgetAll()
 		}
-		if n%(int(day/step)) == 100 { // each day one leaves, and another comes
+		if n%int(day/step) == 100 { // each day one leaves, and another comes
 			old := appregistry.AppID(fmt.Sprintf("app%d", n/int(day/step)))
 			if err := r.Unregister(ctx, appregistry.AppKey{ID: old}); err != nil {
 				return fmt.Errorf("unregister %s: %w", old, err)
