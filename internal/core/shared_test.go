@@ -52,7 +52,8 @@ func TestB153_TokenOfAHundredThousandApplicationsIsOne(t *testing.T) {
 	if got := w.svc.renewals[string(tok.Identifier)]; got != 2 {
 		t.Errorf("%d renewals after 20 h, want two", got)
 	}
-	if left := timed(0, part, leave); left > 8*first+200*time.Microsecond {
+	// The oldest of all is the dearest to take out of the list. B153 allows 10 ms.
+	if left := timed(0, part, leave); left > 10*time.Millisecond {
 		t.Errorf("leaving takes %v with %d holders", left, n)
 	}
 	if len(w.svc.cancels) > 0 || len(w.only().Holders) != n-part {
