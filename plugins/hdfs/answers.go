@@ -25,6 +25,7 @@ type answer struct {
 // is tried again: no class that nobody knows may end a token.
 var answers = []answer{
 	{class: hrpc.Standby, kind: plugins.KindRetry, code: "standby", meaning: "it is in standby; the others of its nameservice are asked"},
+	{class: hrpc.Observer, kind: plugins.KindRetry, code: "observer", meaning: "it only reads, for others; the servers of its nameservice that write are asked"},
 	{class: hrpc.Retriable, kind: plugins.KindRetry, code: plugins.CodeBusy, meaning: "its queue is full, or it starts up or changes over; it is asked less often for a while"},
 	{
 		class: hrpc.SafeMode, kind: plugins.KindRetry, code: "safe-mode", meaning: "it is in safe mode and changes nothing",
