@@ -264,6 +264,8 @@ func TestCF43_ObtainsForOneApplicationAreSerial(t *testing.T) {
 			}
 			time.Sleep(7 * time.Second)
 		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		for _, id := range []string{"a", "b", "c"} {
 			if n := c.most[id]; n != 1 {
 				t.Errorf("%d obtains at a time for %s, want 1", n, id)
