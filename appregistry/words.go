@@ -1,12 +1,11 @@
 package appregistry
 
-// words numbers texts that many records share, such as kinds and users. It never
-// forgets one, so there is a limit to how many it takes and how long they are.
+// words numbers texts and authorities that many records share, such as kinds and
+// users. It never forgets one, so there is a limit to how many it takes and how
+// long they are. A nil one numbers nothing.
 type words struct {
-	numbers     map[string]uint64
-	texts       []string // by number, the first being 1
-	byAuthority map[Authority]uint64
-	authorities []Authority
+	texts       numbering[string]
+	authorities numbering[Authority]
 }
 
 const (
@@ -15,7 +14,7 @@ const (
 )
 
 func newWords() *words {
-	return &words{numbers: map[string]uint64{}, byAuthority: map[Authority]uint64{}}
+	return &words{numbering[string]{of: map[string]uint64{}}, numbering[Authority]{of: map[Authority]uint64{}}}
 }
 
 // number returns 0 where the text is to be written as it is.
@@ -23,38 +22,50 @@ func (w *words) number(text string) uint64 {
 	if w == nil || text == "" || len(text) > longestWord {
 		return 0
 	}
-	n, ok := w.numbers[text]
-	if !ok && len(w.texts) < mostWords {
-		w.texts = append(w.texts, text)
-		n = uint64(len(w.texts))
-		w.numbers[text] = n
-	}
-	return n
+	return w.texts.number(text)
 }
 
 func (w *words) text(n uint64) (string, bool) {
-	if w == nil || n == 0 || n > uint64(len(w.texts)) {
+	if w == nil {
 		return "", false
 	}
-	return w.texts[n-1], true
+	return w.texts.value(n)
 }
 
 func (w *words) authority(a Authority) uint64 {
 	if w == nil || len(a.Instance)+len(a.Name) > 2*longestWord {
 		return 0
 	}
-	n, ok := w.byAuthority[a]
-	if !ok && len(w.authorities) < mostWords {
-		w.authorities = append(w.authorities, a)
-		n = uint64(len(w.authorities))
-		w.byAuthority[a] = n
+	return w.authorities.number(a)
+}
+
+func (w *words) authorityOf(n uint64) (Authority, bool) {
+	if w == nil {
+		return Authority{}, false
+	}
+	return w.authorities.value(n)
+}
+
+// numbering gives each value a number, the first being 1, up to mostWords of them.
+type numbering[T comparable] struct {
+	of     map[T]uint64
+	values []T
+}
+
+// number returns 0 for a value that came when all numbers were given.
+func (l *numbering[T]) number(v T) uint64 {
+	n, ok := l.of[v]
+	if !ok && len(l.values) < mostWords {
+		l.values = append(l.values, v)
+		n = uint64(len(l.values))
+		l.of[v] = n
 	}
 	return n
 }
 
-func (w *words) authorityOf(n uint64) (Authority, bool) {
-	if w == nil || n == 0 || n > uint64(len(w.authorities)) {
-		return Authority{}, false
+func (l *numbering[T]) value(n uint64) (v T, ok bool) {
+	if n == 0 || n > uint64(len(l.values)) {
+		return v, false
 	}
-	return w.authorities[n-1], true
+	return l.values[n-1], true
 }

@@ -35,11 +35,19 @@ func start(t testing.TB, c hadooptest.Config) *hadooptest.Cluster {
 
 func provider(t testing.TB, cluster *hadooptest.Cluster) *hdfs.Provider {
 	t.Helper()
+	return providerWith(t, cluster, func(*hdfs.Config) {})
+}
+
+// providerWith is provider with a configuration that the test changes.
+func providerWith(t testing.TB, cluster *hadooptest.Cluster, change func(*hdfs.Config)) *hdfs.Provider {
+	t.Helper()
 	keytab, err := cluster.Keytab(self)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := hdfs.New(hdfs.Config{ConfDir: cluster.ConfDir, Krb5Conf: cluster.Krb5Conf, Principal: self + "@" + cluster.Realm, Keytab: keytab})
+	c := hdfs.Config{ConfDir: cluster.ConfDir, Krb5Conf: cluster.Krb5Conf, Principal: self + "@" + cluster.Realm, Keytab: keytab}
+	change(&c)
+	p, err := hdfs.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,15 +178,8 @@ func TestCH18_OldTokenDoesNotStandInTheWay(t *testing.T) {
 // Shows: C-F55, C-F58, K10.
 func TestCF55_RenewerIsOurselvesUnlessConfigured(t *testing.T) {
 	cluster := start(t, hadooptest.Config{})
-	keytab, err := cluster.Keytab(self)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for configured, want := range map[string]string{"": "tokenwheel", "somebody": "somebody"} {
-		p, err := hdfs.New(hdfs.Config{ConfDir: cluster.ConfDir, Krb5Conf: cluster.Krb5Conf, Principal: self + "@" + cluster.Realm, Keytab: keytab, Renewer: configured})
-		if err != nil {
-			t.Fatal(err)
-		}
+		p := providerWith(t, cluster, func(c *hdfs.Config) { c.Renewer = configured })
 		grants, err := p.Obtain(t.Context(), plugins.ObtainRequest{User: "alice"})
 		if err != nil || len(grants) != 1 {
 			t.Fatalf("%d grants, %v", len(grants), err)
@@ -194,7 +195,6 @@ func TestCF55_RenewerIsOurselvesUnlessConfigured(t *testing.T) {
 		if denied := plugins.KindOf(err) == plugins.KindDenied; denied != (configured != "") {
 			t.Errorf("configured %q: renewing it: %v", configured, err)
 		}
-		_ = p.Close()
 	}
 }
 
@@ -213,14 +213,7 @@ func TestB05_BrokenKeytabIsToldWhileRenewalsGoOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log strings.Builder
-	p, err := hdfs.New(hdfs.Config{
-		ConfDir: cluster.ConfDir, Krb5Conf: cluster.Krb5Conf, Principal: self + "@" + cluster.Realm, Keytab: keytab,
-		Logger: slog.New(slog.NewTextHandler(&log, nil)),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
+	p := providerWith(t, cluster, func(c *hdfs.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	grants, err := p.Obtain(t.Context(), plugins.ObtainRequest{User: "alice"})
 	if err != nil {
 		t.Fatal(err)
@@ -252,21 +245,10 @@ func TestB05_BrokenKeytabIsToldWhileRenewalsGoOn(t *testing.T) {
 func TestNew_WarnsBelowIntegrity(t *testing.T) {
 	for protection, warns := range map[string]bool{"authentication": true, "integrity": false, "privacy": false} {
 		cluster := start(t, hadooptest.Config{Protection: []string{protection}})
-		keytab, err := cluster.Keytab(self)
-		if err != nil {
-			t.Fatal(err)
-		}
 		var log strings.Builder
-		p, err := hdfs.New(hdfs.Config{
-			ConfDir: cluster.ConfDir, Krb5Conf: cluster.Krb5Conf, Principal: self + "@" + cluster.Realm, Keytab: keytab,
-			Logger: slog.New(slog.NewTextHandler(&log, nil)),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		providerWith(t, cluster, func(c *hdfs.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 		if strings.Contains(log.String(), "hadoop.rpc.protection") != warns {
 			t.Errorf("%s: logged %q, want a warning: %v", protection, log.String(), warns)
 		}
-		_ = p.Close()
 	}
 }
