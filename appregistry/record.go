@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"iter"
 	"slices"
 	"time"
 
@@ -167,11 +168,11 @@ const contentSize = 16
 
 // ContentDigest digests all that a caller registers. Registering the same again
 // changes nothing.
-func ContentDigest(a App) []byte {
+// Tokens are those it brings, in order of their aliases.
+func ContentDigest(a App, tokens iter.Seq2[string, plugins.Token]) []byte {
 	w := fieldWriter{b: make([]byte, 0, 512)}
 	(&AppRecord{App: a}).encode(&w)
-	for _, alias := range sortedKeys(a.Credentials.Tokens) {
-		t := a.Credentials.Tokens[alias]
+	for alias, t := range tokens {
 		w.nested(100, func() {
 			w.text(1, alias)
 			w.text(2, t.Kind)
@@ -186,9 +187,9 @@ func ContentDigest(a App) []byte {
 
 // SameContent reports whether the record is of an application with that content
 // and digest. Records of the first version have another kind of digest.
-func (r *AppRecord) SameContent(a App, digest []byte) bool {
+func (r *AppRecord) SameContent(a App, tokens iter.Seq2[string, plugins.Token], digest []byte) bool {
 	if len(r.Content) == sha256.Size {
-		return a.Group == "" && !a.Tolerate && bytes.Equal(r.Content, contentDigestV1(a))
+		return a.Group == "" && !a.Tolerate && bytes.Equal(r.Content, contentDigestV1(a, tokens))
 	}
 	return bytes.Equal(r.Content, digest)
 }

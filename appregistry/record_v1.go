@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"reflect"
 	"strings"
 	"time"
@@ -203,10 +204,10 @@ func keepV1(others map[string]json.RawMessage) (notKnown, error) {
 	return notKnown{w.b}, nil
 }
 
-func contentDigestV1(a App) []byte {
+func contentDigestV1(a App, tokens iter.Seq2[string, plugins.Token]) []byte {
 	w := wireApp(a)
-	w.Tokens = make(map[string]tokenWire, len(a.Credentials.Tokens))
-	for alias, t := range a.Credentials.Tokens {
+	w.Tokens = map[string]tokenWire{}
+	for alias, t := range tokens {
 		w.Tokens[alias] = wireToken(t)
 	}
 	b, err := json.Marshal(w)

@@ -1,6 +1,7 @@
 package renewer
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -42,11 +43,16 @@ func (c Client) registration(ctx context.Context, app appregistry.App) (core.Reg
 	if err := checkApp(app, c.r.cfg); err != nil {
 		return core.Register{}, err
 	}
-	ev := core.Register{Caller: core.Caller(c.caller), App: app, UUID: randomUUID(), Brought: map[string]core.Brought{}}
+	ev := core.Register{Caller: core.Caller(c.caller), App: app, UUID: randomUUID()}
+	ev.App.Credentials.Tokens = nil
+	ev.Brought = make([]core.Brought, 0, len(app.Credentials.Tokens))
 	for alias, t := range app.Credentials.Tokens {
-		if ev.Brought[alias], err = c.r.router.brought(ctx, c.caller, t); err != nil {
+		b, err := c.r.router.brought(ctx, c.caller, t.Clone())
+		if err != nil {
 			return core.Register{}, fmt.Errorf("token %q: %w", alias, err)
 		}
+		b.Alias = alias
+		ev.Brought = append(ev.Brought, b)
 	}
 	if ev.Plan, err = c.r.router.plan(ctx, app.Obtain); err != nil {
 		return core.Register{}, err
@@ -55,7 +61,7 @@ func (c Client) registration(ctx context.Context, app appregistry.App) (core.Reg
 	return ev, nil
 }
 
-// own copies what the caller may go on changing, and sets the owner.
+// own copies what the caller may go on changing, but for the tokens, and sets the owner.
 func (c Client) own(app appregistry.App) (appregistry.App, error) {
 	if !c.caller.Trusted {
 		if app.Owner != "" && app.Owner != c.caller.Name {
@@ -68,7 +74,10 @@ func (c Client) own(app appregistry.App) (appregistry.App, error) {
 	app.Obtain = slices.Clone(app.Obtain)
 	app.StageTo = slices.Clone(app.StageTo)
 	app.Overlay = maps.Clone(app.Overlay)
-	app.Credentials = app.Credentials.Clone()
+	app.Credentials.Secrets = maps.Clone(app.Credentials.Secrets)
+	for alias, s := range app.Credentials.Secrets {
+		app.Credentials.Secrets[alias] = bytes.Clone(s)
+	}
 	return app, nil
 }
 
@@ -192,7 +201,7 @@ func checkCredentials(c plugins.Credentials) error {
 		if len(t.Identifier) == 0 || t.Kind == "" {
 			return plugins.Refused("empty-token", fmt.Errorf("token %q has no kind or no identifier", alias))
 		}
-		if !utf8.ValidString(alias + t.Kind + t.Service) {
+		if !utf8.ValidString(alias) || !utf8.ValidString(t.Kind) || !utf8.ValidString(t.Service) {
 			return plugins.Refused("not-text", fmt.Errorf("alias, kind or service of token %q is not UTF-8", alias))
 		}
 		if n := max(len(alias), len(t.Kind), len(t.Service)); n > maxTextBytes {

@@ -205,12 +205,12 @@ func (r *router) brought(ctx context.Context, c Caller, t plugins.Token) (core.B
 	}
 	switch len(found) {
 	case 0:
-		return core.Brought{Reason: "service-not-configured: no provider answers for this kind and service"}, nil
+		return core.Brought{Token: t, Reason: "service-not-configured: no provider answers for this kind and service"}, nil
 	case 1:
 	default:
-		return core.Brought{Reason: fmt.Sprintf("ambiguous: both %s and %s answer for this kind and service", found[0].authority, found[1].authority)}, nil
+		return core.Brought{Token: t, Reason: fmt.Sprintf("ambiguous: both %s and %s answer for this kind and service", found[0].authority, found[1].authority)}, nil
 	}
-	b := core.Brought{Authority: found[0].authority}
+	b := core.Brought{Token: t, Authority: found[0].authority}
 	if b.Identity, err = r.identify(ctx, r.providers[b.Authority.Instance], t); err != nil {
 		return core.Brought{}, err
 	}

@@ -12,21 +12,21 @@ import (
 )
 
 // admit takes the registration in. It counts when its commit does.
-func (c *Core) admit(ev Register, content []byte, old *appregistry.AppRecord) {
-	rec := &appregistry.AppRecord{Seq: c.reg.NewID(), App: ev.App, Content: content, UUID: ev.UUID, Plan: ev.Plan}
+func (c *Core) admit(ev *Register, old *appregistry.AppRecord) {
+	rec := &appregistry.AppRecord{Seq: c.reg.NewID(), App: ev.App, Content: ev.content, UUID: ev.UUID, Plan: ev.Plan}
 	if old != nil {
 		rec.Replaces = old.Seq
 	}
-	rec.App.Credentials.Tokens = nil
 	a := c.addApp(rec)
 	var gated []*token
-	for _, alias := range sortedKeys(ev.App.Credentials.Tokens) {
-		t, h := c.bring(rec, alias, ev.App.Credentials.Tokens[alias], ev.Brought[alias])
+	for i := range ev.Brought {
+		b := &ev.Brought[i]
+		t, h := c.bring(rec, b)
 		rec.Holdings = append(rec.Holdings, h)
 		if ev.App.Verify == appregistry.VerifyRenew {
 			gated = append(gated, t)
 		}
-		if ev.Brought[alias].Identity == nil && !ev.Caller.Trusted && !t.rec.Keep {
+		if b.Identity == nil && !ev.Caller.Trusted && !t.rec.Keep {
 			// Whose it is cannot be read, so nobody's wish ends it.
 			t.rec.Keep = true
 			c.reg.PutToken(t.rec)
@@ -51,9 +51,10 @@ func (c *Core) admit(ev Register, content []byte, old *appregistry.AppRecord) {
 			c.reg.PutToken(t)
 		}
 	}
+	r := ev.Request
 	c.commit.waiting = append(c.commit.waiting, waiter{
-		run:  func() { c.acknowledge(a, ev.Request, gated) },
-		fail: func(err error) { c.unsaved(a, ev.Request, err) },
+		run:  func() { c.acknowledge(a, r, gated) },
+		fail: func(err error) { c.unsaved(a, r, err) },
 	})
 }
 
@@ -123,7 +124,7 @@ func (c *Core) firstWithout(a *app) {
 		t := c.token(h.Token)
 		return t != nil && slices.Contains(t.gates, a.rec.Seq)
 	})
-	if !judged || a.rec.Replaces != 0 || c.assemble(a.rec).creds.Empty() {
+	if !judged || a.rec.Replaces != 0 || c.assemble(a.rec).empty() {
 		a.stageAt = c.now.Boot + firstWait
 		return
 	}

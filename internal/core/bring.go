@@ -5,15 +5,13 @@ import (
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
-	"github.com/tokenwheel/tokenwheel/plugins"
 )
 
 // bring finds or makes the token that an application brought, and its hold on it.
-func (c *Core) bring(rec *appregistry.AppRecord, alias string, tok plugins.Token, b Brought) (*token, appregistry.Holding) {
-	h := appregistry.Holding{Alias: alias, Kind: tok.Kind, Service: tok.Service, Lent: lent(rec.App, b)}
-	d := b.digestsOf(tok)
+func (c *Core) bring(rec *appregistry.AppRecord, b *Brought) (*token, appregistry.Holding) {
+	h := appregistry.Holding{Alias: b.Alias, Kind: b.Token.Kind, Service: b.Token.Service, Lent: lent(&rec.App, b)}
 	keep := false
-	if known := c.reg.TokenByKey(d.key, d.name); known != nil {
+	if known := c.reg.TokenByKey(b.key, b.name); known != nil {
 		e := c.reg.Entry(known.Entry)
 		if e != nil && e.Current != 0 && !ended(known.State) && !leaving(known.State) {
 			h.Entry, h.Token = e.ID, known.ID
@@ -27,9 +25,9 @@ func (c *Core) bring(rec *appregistry.AppRecord, alias string, tok plugins.Token
 		keep = known.Keep
 		c.forget(c.token(known.ID))
 	}
-	t := c.addToken(c.broughtToken(tok, b, d))
+	t := c.addToken(c.broughtToken(b))
 	t.rec.Keep = keep
-	e := &appregistry.EntryRecord{ID: appregistry.EntryID(c.reg.NewID()), Authority: b.Authority, Alias: alias, Current: t.rec.ID}
+	e := &appregistry.EntryRecord{ID: appregistry.EntryID(c.reg.NewID()), Authority: b.Authority, Alias: b.Alias, Current: t.rec.ID}
 	if b.Obtains && b.Identity != nil && b.Identity.User != "" {
 		e.Supply = appregistry.Supply{Authority: b.Authority, User: b.Identity.User, Entry: e.ID}
 	}
@@ -40,10 +38,10 @@ func (c *Core) bring(rec *appregistry.AppRecord, alias string, tok plugins.Token
 	return t, h
 }
 
-func (c *Core) broughtToken(tok plugins.Token, b Brought, d *digests) *appregistry.TokenRecord {
+func (c *Core) broughtToken(b *Brought) *appregistry.TokenRecord {
 	rec := &appregistry.TokenRecord{
-		ID: appregistry.TokenID(c.reg.NewID()), Authority: b.Authority, Token: tok, Fingerprint: d.fingerprint,
-		Key: d.key, Name: d.name, State: appregistry.New, Ours: !b.foreign(),
+		ID: appregistry.TokenID(c.reg.NewID()), Authority: b.Authority, Token: b.Token, Fingerprint: b.fingerprint,
+		Key: b.key, Name: b.name, State: appregistry.New, Ours: !b.foreign(),
 		Issued: c.clocks.date(b.Authority, c.now.Boot).Truncate(time.Millisecond),
 	}
 	if id := b.Identity; id != nil {
@@ -61,11 +59,11 @@ func (c *Core) broughtToken(tok plugins.Token, b Brought, d *digests) *appregist
 }
 
 // foreign reports whether nobody here can renew, replace or cancel the token.
-func (b Brought) foreign() bool {
+func (b *Brought) foreign() bool {
 	return b.Authority.IsZero() || (b.Identity != nil && !b.Identity.Ours)
 }
 
-func (b Brought) foreignReason() string {
+func (b *Brought) foreignReason() string {
 	switch {
 	case b.Reason != "":
 		return b.Reason

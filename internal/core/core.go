@@ -94,9 +94,10 @@ func New(cfg Config) *Core {
 }
 
 // Step tells the core what happened and returns what to do about it. The slice
-// belongs to the caller. Instants must not go backwards in boot time.
+// is used again by the next step. Instants must not go backwards in boot time.
 func (c *Core) Step(now clock.Instant, ev Event) []Action {
-	c.now, c.out = now, make([]Action, 0, 8)
+	clear(c.out) // it must keep nothing alive
+	c.now, c.out = now, c.out[:0]
 	if c.taken != nil {
 		c.turnAway(ev, c.taken)
 		return c.out
@@ -114,7 +115,7 @@ func (c *Core) handle(ev Event) {
 	case Start:
 		c.start()
 	case Register:
-		c.register(ev)
+		c.register(&ev)
 	case Unregister:
 		c.unregister(ev)
 	case KeepAlive:

@@ -53,68 +53,85 @@ type round struct {
 }
 
 // Format implements [fmt.Formatter]: an unexported field would be printed whole.
-func (r *round) Format(f fmt.State, _ rune) { r.made.Format(f, 'v') }
+func (r *round) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.set.Credentials.String()) }
 
 type stageFailure struct {
 	target appregistry.Target
 	err    error
 }
 
-// assembled is an application's credentials as they are now.
+// assembled says what an application's credentials are now, without their bytes.
 type assembled struct {
-	creds  plugins.Credentials
-	digest []byte
-	tokens []appregistry.TokenID
+	parts   []part // by alias
+	secrets int
+	digest  []byte
+	tokens  []appregistry.TokenID
 }
 
-// Format implements [fmt.Formatter]: an unexported field would be printed whole.
-func (m assembled) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, m.creds.String()) }
+type part struct {
+	alias         string
+	kind, service string // as the application knows them
+	id            appregistry.TokenID
+}
+
+func (m assembled) empty() bool { return len(m.parts)+m.secrets == 0 }
 
 // assemble gathers what an application should hold: what it brought, and over it
 // what was obtained. A token past its end, without a way back, is left out.
 func (c *Core) assemble(rec *appregistry.AppRecord) assembled {
-	m := assembled{creds: plugins.Credentials{Tokens: map[string]plugins.Token{}, Secrets: maps.Clone(rec.App.Credentials.Secrets)}}
-	type part struct {
-		alias string
-		id    appregistry.TokenID
-	}
-	parts := make([]part, 0, len(rec.Holdings))
+	m := assembled{secrets: len(rec.App.Credentials.Secrets), parts: make([]part, 0, len(rec.Holdings))}
 	for _, h := range rec.Holdings {
 		t := c.reg.Resolve(h)
 		if t == nil || h.Carried || leaving(t.State) || ended(t.State) || c.over(t) {
 			continue
 		}
-		tok := t.Token
+		p := part{h.Alias, t.Token.Kind, t.Token.Service, t.ID}
 		if h.Service != "" {
-			tok.Kind, tok.Service = h.Kind, h.Service
+			p.kind, p.service = h.Kind, h.Service
 		}
-		if _, covered := m.creds.Tokens[h.Alias]; covered {
-			parts = slices.DeleteFunc(parts, func(p part) bool { return p.alias == h.Alias })
+		if at, covered := slices.BinarySearchFunc(m.parts, p.alias, part.compare); covered {
+			m.parts[at] = p
+		} else {
+			m.parts = slices.Insert(m.parts, at, p)
 		}
-		m.creds.Tokens[h.Alias] = tok
-		parts = append(parts, part{h.Alias, t.ID})
 	}
-	slices.SortFunc(parts, func(a, b part) int { return strings.Compare(a.alias, b.alias) })
-	m.tokens = make([]appregistry.TokenID, 0, len(parts))
+	m.tokens = make([]appregistry.TokenID, 0, len(m.parts))
 	text := make([]byte, 0, 256) // what the digest is of
-	for _, p := range parts {
+	for _, p := range m.parts {
 		m.tokens = append(m.tokens, p.id)
-		tok := m.creds.Tokens[p.alias]
 		text = strconv.AppendQuote(text, p.alias)
 		text = strconv.AppendUint(append(text, ' '), uint64(p.id), 10)
-		text = strconv.AppendQuote(append(text, ' '), tok.Kind)
-		text = strconv.AppendQuote(append(text, ' '), tok.Service)
+		text = strconv.AppendQuote(append(text, ' '), p.kind)
+		text = strconv.AppendQuote(append(text, ' '), p.service)
 		text = append(text, '\n')
 	}
-	for _, alias := range sortedKeys(m.creds.Secrets) {
-		text = fmt.Appendf(text, "%q %d ", alias, len(m.creds.Secrets[alias]))
-		text = append(text, m.creds.Secrets[alias]...)
+	for _, alias := range sortedKeys(rec.App.Credentials.Secrets) {
+		secret := rec.App.Credentials.Secrets[alias]
+		text = strconv.AppendQuote(text, alias)
+		text = strconv.AppendInt(append(text, ' '), int64(len(secret)), 10)
+		text = append(append(text, ' '), secret...)
 	}
 	digest := sha256.Sum256(text)
-	m.digest = digest[:digestSize]
+	m.digest = bytes.Clone(digest[:digestSize])
 	slices.Sort(m.tokens)
 	m.tokens = slices.Compact(m.tokens)
 	return m
+}
+
+func (p part) compare(alias string) int { return strings.Compare(p.alias, alias) }
+
+// credentials are those that were assembled in this step.
+func (c *Core) credentials(rec *appregistry.AppRecord, m assembled) plugins.Credentials {
+	creds := plugins.Credentials{
+		Tokens:  make(map[string]plugins.Token, len(m.parts)),
+		Secrets: maps.Clone(rec.App.Credentials.Secrets),
+	}
+	for _, p := range m.parts {
+		t := c.reg.Token(p.id).Token
+		t.Kind, t.Service = p.kind, p.service
+		creds.Tokens[p.alias] = t
+	}
+	return creds
 }
 
 // digestSize is how much of a set's digest is kept. Earlier releases kept all of it.
@@ -212,7 +229,7 @@ func (c *Core) stage(a *app) {
 		a.abandon()
 	}
 	switch {
-	case made.creds.Empty():
+	case made.empty():
 		// No tokens are not an update.
 		if len(a.rec.Plan)+len(a.rec.Holdings) == 0 {
 			c.ready(a)
@@ -231,13 +248,15 @@ func (c *Core) stage(a *app) {
 	a.rec.Generation++
 	if len(a.rec.App.StageTo) == 0 {
 		// There is nobody to write to, so there is nothing to wait for.
-		c.published(a, c.roundOf(a.rec, made))
+		r := c.roundOf(a.rec, made)
+		c.published(a, &r)
 		c.scheduleApp(a)
 		return
 	}
 	// From now on some target may have these, whatever becomes of the round.
 	a.rec.Offered = union(a.rec.Offered, made.tokens)
-	r := c.roundOf(a.rec, made)
+	r := new(c.roundOf(a.rec, made))
+	r.set.Credentials = c.credentials(a.rec, made)
 	a.rec.Published.NextUpdate = c.wall(max(a.updateAt, r.update))
 	c.reg.PutApp(a.rec)
 	for i, target := range a.rec.App.StageTo {
@@ -256,7 +275,7 @@ func (c *Core) stage(a *app) {
 // waitsInVain reports whether an application has nothing to be staged, and
 // nothing can come any more.
 func (c *Core) waitsInVain(rec *appregistry.AppRecord) bool {
-	if len(rec.Plan) > 0 || !c.assemble(rec).creds.Empty() {
+	if len(rec.Plan) > 0 || !c.assemble(rec).empty() {
 		return false
 	}
 	return !slices.ContainsFunc(rec.Holdings, func(h appregistry.Holding) bool {
@@ -265,10 +284,11 @@ func (c *Core) waitsInVain(rec *appregistry.AppRecord) bool {
 	})
 }
 
-func (c *Core) roundOf(rec *appregistry.AppRecord, made assembled) *round {
+// roundOf is a round without its credentials.
+func (c *Core) roundOf(rec *appregistry.AppRecord, made assembled) round {
 	set := appregistry.Set{
 		App: rec.App.Key(), UUID: rec.UUID, User: rec.App.User, Generation: rec.Generation,
-		Epoch: max(c.epoch, rec.EpochFloor), Credentials: made.creds,
+		Epoch: max(c.epoch, rec.EpochFloor),
 	}
 	update, end := never, never
 	for _, id := range made.tokens {
@@ -282,7 +302,7 @@ func (c *Core) roundOf(rec *appregistry.AppRecord, made assembled) *round {
 	}
 	update = update.Truncate(time.Millisecond)
 	set.NextUpdate, set.EarliestEnd = c.wall(update), c.wall(end)
-	return &round{made: made, set: set, update: update}
+	return round{made: made, set: set, update: update}
 }
 
 // successorBy is when readers may count on a token's successor: its planned

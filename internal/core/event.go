@@ -1,6 +1,9 @@
 package core
 
 import (
+	"crypto/sha256"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
@@ -39,14 +42,14 @@ type Start struct{}
 type Register struct {
 	Request Request
 	Caller  Caller
-	// App is validated and belongs to the core from now on.
+	// App is validated, is without its tokens, and belongs to the core from now on.
 	App appregistry.App
 	// UUID is random and fresh, in lower case: it names the credentials files of
 	// an application not known yet.
 	UUID string
-	// Brought says for each alias in App.Credentials.Tokens what the router and
-	// the provider found out about that token.
-	Brought map[string]Brought
+	// Brought are its tokens, and what the router and the provider found out about
+	// them.
+	Brought []Brought
 	// Plan has one element for each authority to obtain from: App.Obtain with
 	// bare instance names expanded.
 	Plan []appregistry.Authority
@@ -57,34 +60,28 @@ type Register struct {
 // Prepare does what needs no core, in the caller's goroutine: digests take
 // longer than the rest of a registration. Without it the core does the same.
 func (ev *Register) Prepare() {
-	ev.content = appregistry.ContentDigest(ev.App)
-	for alias, b := range ev.Brought {
-		b.digests = digestsOf(b.Authority, ev.App.Credentials.Tokens[alias])
-		ev.Brought[alias] = b
+	slices.SortFunc(ev.Brought, func(a, b Brought) int { return strings.Compare(a.Alias, b.Alias) })
+	ev.content = appregistry.ContentDigest(ev.App, ev.tokens)
+	for i := range ev.Brought {
+		b := &ev.Brought[i]
+		b.fingerprint = b.Token.Fingerprint()
+		b.key, b.name = appregistry.TokenKeys(b.Authority, b.Token)
 	}
 }
 
-// digests are what a token is known by.
-type digests struct {
-	key, name   [32]byte
-	fingerprint string
-}
-
-func digestsOf(a appregistry.Authority, t plugins.Token) *digests {
-	d := &digests{fingerprint: t.Fingerprint()}
-	d.key, d.name = appregistry.TokenKeys(a, t)
-	return d
-}
-
-func (b Brought) digestsOf(t plugins.Token) *digests {
-	if b.digests == nil {
-		return digestsOf(b.Authority, t)
+// tokens are those that the application brought, by alias.
+func (ev *Register) tokens(yield func(string, plugins.Token) bool) {
+	for i := range ev.Brought {
+		if b := &ev.Brought[i]; !yield(b.Alias, b.Token) {
+			return
+		}
 	}
-	return b.digests
 }
 
-// Brought is what is known about a token that an application brought along.
+// Brought is a token that an application brought along, and what is known about it.
 type Brought struct {
+	Alias string
+	Token plugins.Token
 	// Authority that issued it. Zero: the token is foreign, for Reason.
 	Authority appregistry.Authority
 	// Identity is what its identifier says; nil: it cannot be read. A token
@@ -96,7 +93,9 @@ type Brought struct {
 	// Reason is why the token is foreign, such as "no provider serves it".
 	Reason string
 
-	digests *digests // what Prepare found
+	// What Prepare found.
+	key, name   [sha256.Size]byte
+	fingerprint string
 }
 
 // Unregister asks to let an application go. [Done] means that its leaving, and

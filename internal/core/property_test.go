@@ -140,10 +140,6 @@ func (j *judge) register(t *rapid.T, tokens []plugins.Token) {
 		r.bring = bring(rapid.SampledFrom(tokens).Draw(t, "token"))
 	}
 	ev := j.w.event(r)
-	if r.bring != nil {
-		tok := r.bring["ns1"]
-		ev.Brought["ns1"] = core.Brought{Authority: ns1, Identity: j.w.svc.identity(tok), Obtains: true}
-	}
 	j.w.step(ev)
 	j.settle(func() bool { return j.w.isDone(ev.Request) || len(j.w.replies[ev.Request]) > 0 })
 	replies := j.w.replies[ev.Request]

@@ -53,23 +53,22 @@ func (c Caller) mayBring(id *plugins.Identity) bool {
 	return id == nil || c.mayActFor(id.User) || (id.RealShort != "" && id.RealShort == c.Name)
 }
 
-func (c *Core) register(ev Register) {
+func (c *Core) register(ev *Register) {
 	key := ev.App.Key()
 	if err := c.checkCaller(ev); err != nil {
 		c.reply(ev.Request, Done, err)
 		return
 	}
-	content := ev.content
-	if content == nil {
-		content = appregistry.ContentDigest(ev.App)
+	if ev.content == nil {
+		ev.Prepare()
 	}
 	old := c.reg.AppByKey(key)
 	rival := c.candidateFor(key)
 	switch {
-	case rival != nil && rival.rec.SameContent(ev.App, content):
+	case rival != nil && rival.rec.SameContent(ev.App, ev.tokens, ev.content):
 		c.attach(rival, ev.Request)
 		return
-	case old != nil && old.SameContent(ev.App, content):
+	case old != nil && old.SameContent(ev.App, ev.tokens, ev.content):
 		if rival != nil {
 			c.leave(rival, errSuperseded)
 		}
@@ -84,10 +83,10 @@ func (c *Core) register(ev Register) {
 	if rival != nil {
 		c.leave(rival, errSuperseded)
 	}
-	c.admit(ev, content, old)
+	c.admit(ev, old)
 }
 
-func (c *Core) checkCaller(ev Register) error {
+func (c *Core) checkCaller(ev *Register) error {
 	switch {
 	case !ev.Caller.owns(ev.App.Owner):
 		return plugins.Refused(CodeNotAllowed, fmt.Errorf("owner %q is not the caller", ev.App.Owner))
@@ -176,43 +175,42 @@ func (c *Core) attach(a *app, r Request) {
 }
 
 // checkBrought looks at all that the application brings before anything changes.
-func (c *Core) checkBrought(ev Register) error {
-	for _, alias := range sortedKeys(ev.App.Credentials.Tokens) {
-		tok, b := ev.App.Credentials.Tokens[alias], ev.Brought[alias]
+func (c *Core) checkBrought(ev *Register) error {
+	for i := range ev.Brought {
+		b := &ev.Brought[i]
 		if !ev.Caller.mayBring(b.Identity) {
-			return plugins.Refused(CodeNotOwner, fmt.Errorf("%s speaks for %q", tok, b.Identity.User))
+			return plugins.Refused(CodeNotOwner, fmt.Errorf("%s speaks for %q", b.Token, b.Identity.User))
 		}
-		if err := c.checkKnown(ev, tok, b); err != nil {
+		if err := c.checkKnown(ev, b); err != nil {
 			return err
 		}
 		if b.foreign() && b.Identity != nil && c.clocks.boot(b.Authority, b.Identity.Max) <= c.now.Boot {
-			return plugins.Refused(CodeTokenEnded, fmt.Errorf("%s: its max date was %s", tok, b.Identity.Max.UTC().Format(time.RFC3339)))
+			return plugins.Refused(CodeTokenEnded, fmt.Errorf("%s: its max date was %s", b.Token, b.Identity.Max.UTC().Format(time.RFC3339)))
 		}
 	}
 	return nil
 }
 
 // checkKnown compares a brought token with what we know of its identifier.
-func (c *Core) checkKnown(ev Register, tok plugins.Token, b Brought) error {
-	d := b.digestsOf(tok)
-	if known := c.reg.TokenByKey(d.key, d.name); known != nil {
+func (c *Core) checkKnown(ev *Register, b *Brought) error {
+	if known := c.reg.TokenByKey(b.key, b.name); known != nil {
 		switch known.State {
 		case appregistry.Cancelled, appregistry.GivenUp, appregistry.Cancelling:
-			return plugins.Refused(CodeTokenCancelled, fmt.Errorf("%s: it is %s", tok, known.State))
+			return plugins.Refused(CodeTokenCancelled, fmt.Errorf("%s: it is %s", b.Token, known.State))
 		}
 		e := c.reg.Entry(known.Entry)
 		retired := e != nil && e.Current > known.ID && !ended(known.State) && !leaving(known.State)
 		if retired && over(c.reg.Token(e.Current)) {
-			return plugins.Refused(CodeTokenCancelled, fmt.Errorf("%s: its successor is", tok))
+			return plugins.Refused(CodeTokenCancelled, fmt.Errorf("%s: its successor is", b.Token))
 		}
-		if retired && (b.Identity == nil || !ev.Caller.mayActFor(b.Identity.User) || lent(ev.App, b)) {
-			return plugins.Refused(CodeTokenReplaced, fmt.Errorf("%s has a successor", tok))
+		if retired && (b.Identity == nil || !ev.Caller.mayActFor(b.Identity.User) || lent(&ev.App, b)) {
+			return plugins.Refused(CodeTokenReplaced, fmt.Errorf("%s has a successor", b.Token))
 		}
 		return nil
 	}
-	for _, id := range c.reg.TokensByName(d.name) {
+	for _, id := range c.reg.TokensByName(b.name) {
 		if t := c.reg.Token(id); t.Proof != appregistry.ProofNone && !b.Authority.IsZero() {
-			err := plugins.Refused(CodePasswordConflict, fmt.Errorf("%s: another password of it is proved", tok))
+			err := plugins.Refused(CodePasswordConflict, fmt.Errorf("%s: another password of it is proved", b.Token))
 			n := c.aboutToken(TryAlarmed, c.token(id))
 			n.Op, n.Err, n.Reason = "register", err, CodePasswordConflict
 			n.Apps = append([]appregistry.AppKey{ev.App.Key()}, n.Apps...)
@@ -229,6 +227,6 @@ func over(t *appregistry.TokenRecord) bool {
 
 // lent reports whether the application runs as somebody else than the token's
 // owner, or nobody can tell.
-func lent(a appregistry.App, b Brought) bool {
+func lent(a *appregistry.App, b *Brought) bool {
 	return b.Identity == nil || b.Identity.User == "" || b.Identity.User != a.User
 }

@@ -45,8 +45,7 @@ func (c *Core) Current(key appregistry.AppKey) (Snapshot, error) {
 	if rec == nil {
 		return Snapshot{}, appregistry.ErrNotFound
 	}
-	s := c.assemble(rec)
-	return Snapshot{Credentials: s.creds, Generation: rec.Generation, Ready: rec.Ready}, nil
+	return Snapshot{Credentials: c.credentials(rec, c.assemble(rec)), Generation: rec.Generation, Ready: rec.Ready}, nil
 }
 
 // Entries lists all entries, in order of their ids. It holds no password.

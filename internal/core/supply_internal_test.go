@@ -19,10 +19,9 @@ func TestP9_NothingIsKeptOfApplicationsThatLeft(t *testing.T) {
 	for i := range 5 {
 		app := appregistry.App{
 			ID: appregistry.AppID(fmt.Sprint("a", i)), User: "alice",
-			Credentials: plugins.Credentials{Tokens: map[string]plugins.Token{"x": s.token()}},
 		}
-		s.step(Register{Request: 1, Caller: Caller{Trusted: true}, App: app, Brought: map[string]Brought{"x": {
-			Authority: ns, Obtains: true,
+		s.step(Register{Request: 1, Caller: Caller{Trusted: true}, App: app, Brought: []Brought{{
+			Alias: "x", Token: s.token(), Authority: ns, Obtains: true,
 			Identity: &plugins.Identity{User: "alice", Ours: true, Issued: s.date(0), Max: s.date(7 * 24 * time.Hour)},
 		}}})
 		s.run(8 * 24 * time.Hour) // beyond its max date: a successor was obtained

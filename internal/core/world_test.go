@@ -215,7 +215,7 @@ type registration struct {
 }
 
 func (w *world) event(r registration) core.Register {
-	ev := core.Register{Request: w.ask(), App: r.app, Caller: r.caller, Plan: r.plan, Brought: map[string]core.Brought{}}
+	ev := core.Register{Request: w.ask(), App: r.app, Caller: r.caller, Plan: r.plan}
 	if r.caller.Name == "" {
 		ev.Caller = alice
 	}
@@ -227,7 +227,6 @@ func (w *world) event(r registration) core.Register {
 		ev.App.StageTo = []appregistry.Target{{Dir: "/stage/" + string(ev.App.ID)}}
 	}
 	ev.UUID = fmt.Sprintf("uuid-%d", ev.Request)
-	ev.App.Credentials.Tokens = r.bring
 	for _, a := range r.plan {
 		ev.App.Obtain = append(ev.App.Obtain, a.String())
 	}
@@ -236,7 +235,8 @@ func (w *world) event(r registration) core.Register {
 		if !ok {
 			b = core.Brought{Authority: ns1, Identity: w.svc.identity(tok), Obtains: true}
 		}
-		ev.Brought[alias] = b
+		b.Alias, b.Token = alias, tok
+		ev.Brought = append(ev.Brought, b)
 	}
 	return ev
 }

@@ -231,13 +231,12 @@ func (a *app) register() {
 	}
 	ev := core.Register{
 		App: a.spec, Caller: a.caller, Plan: a.plan, UUID: fmt.Sprintf("%016x%016x", a.w.random.Uint64(), a.w.random.Uint64()),
-		Brought: map[string]core.Brought{},
 	}
-	ev.App.Credentials.Tokens = map[string]plugins.Token{}
 	for alias, b := range a.bring {
-		ev.App.Credentials.Tokens[alias] = b.token.Clone()
 		id := b.lease.identity
-		ev.Brought[alias] = core.Brought{Authority: b.lease.svc.authority, Identity: &id, Obtains: b.obtains}
+		ev.Brought = append(ev.Brought, core.Brought{
+			Alias: alias, Token: b.token.Clone(), Authority: b.lease.svc.authority, Identity: &id, Obtains: b.obtains,
+		})
 	}
 	a.asked = a.w.engine.request(func(r core.Request) core.Event {
 		ev.Request = r
