@@ -46,8 +46,17 @@ type indexed struct {
 	offered   []TokenID
 }
 
-func indexedOf(a *AppRecord) indexed {
-	return indexed{slices.Clone(a.Holdings), slices.Clone(a.Published.Tokens), slices.Clone(a.Offered)}
+// now is x brought up to date: the record's owner changes its lists, so that
+// what changed of them is copied.
+func (x indexed) now(a *AppRecord) indexed {
+	return indexed{renewed(x.holdings, a.Holdings), renewed(x.published, a.Published.Tokens), renewed(x.offered, a.Offered)}
+}
+
+func renewed[T comparable](had, has []T) []T {
+	if slices.Equal(had, has) {
+		return had
+	}
+	return slices.Clone(has)
 }
 
 func (x indexed) is(a *AppRecord) bool {
@@ -162,10 +171,11 @@ func (a *attachment) fold(w *fieldWriter) bool {
 	return true
 }
 
-// unfold makes the node anew from what fold wrote: from our own memory, so that
+// unfold fills a new node with what fold wrote: from our own memory, so that
 // there is nothing to check.
-func unfold(id uint64, b []byte, words *words) *node {
-	n := &node{id: id, table: table(b[0] & tableMask), keyed: b[0]&isKeyed != 0}
+func (n *node) unfold(b []byte, words *words) {
+	id := n.id
+	n.table, n.keyed = table(b[0]&tableMask), b[0]&isKeyed != 0
 	record := b[0]&hasRecord != 0
 	b = b[1:]
 	uvarint := func() uint64 {
@@ -192,7 +202,7 @@ func unfold(id uint64, b []byte, words *words) *node {
 		n.lent, n.published, n.offered = int(uvarint()), int(uvarint()), int(uvarint())
 	}
 	if !record {
-		return n
+		return
 	}
 	var a attachment
 	if n.table != entryTable {
@@ -207,7 +217,7 @@ func unfold(id uint64, b []byte, words *words) *node {
 	case appTable:
 		n.app = &AppRecord{Seq: id, attachment: a}
 		n.app.decode(f)
-		n.had = indexedOf(n.app)
+		n.had = indexed{}.now(n.app)
 	case entryTable:
 		n.entry = &EntryRecord{ID: EntryID(id)}
 		n.entry.decode(f)
@@ -218,5 +228,4 @@ func unfold(id uint64, b []byte, words *words) *node {
 	if f.err != nil {
 		panic("appregistry: a folded record cannot be read: " + f.err.Error()) // it is our own memory
 	}
-	return n
 }

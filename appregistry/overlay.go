@@ -42,6 +42,9 @@ func OverlayKeys() map[string]OverlayType {
 // ValidateOverlay reports the first key, in alphabetical order, that is not
 // allowed or whose value is not of its type.
 func ValidateOverlay(overlay map[string]string) error {
+	if len(overlay) == 0 {
+		return nil
+	}
 	keys, size := OverlayKeys(), 0
 	for k, v := range overlay {
 		size += len(k) + len(v)

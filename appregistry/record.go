@@ -7,6 +7,7 @@ import (
 	"errors"
 	"iter"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/plugins"
@@ -170,8 +171,10 @@ const contentSize = 16
 // changes nothing.
 // Tokens are those it brings, in order of their aliases.
 func ContentDigest(a App, tokens iter.Seq2[string, plugins.Token]) []byte {
-	w := fieldWriter{b: make([]byte, 0, 512)}
-	(&AppRecord{App: a}).encode(&w)
+	w := writers.Get().(*fieldWriter)
+	defer w.putBack()
+	a.encode(w)
+	a.encodeNewer(w)
 	for alias, t := range tokens {
 		w.nested(100, func() {
 			w.text(1, alias)
@@ -182,7 +185,17 @@ func ContentDigest(a App, tokens iter.Seq2[string, plugins.Token]) []byte {
 		})
 	}
 	d := sha256.Sum256(w.b)
-	return d[:contentSize]
+	return bytes.Clone(d[:contentSize])
+}
+
+// writers are those of content, which is digested by many at once.
+var writers = sync.Pool{New: func() any { return &fieldWriter{b: make([]byte, 0, 1<<10)} }}
+
+func (w *fieldWriter) putBack() {
+	clear(w.b) // passwords
+	if w.b = w.b[:0]; cap(w.b) <= 1<<14 {
+		writers.Put(w)
+	}
 }
 
 // SameContent reports whether the record is of an application with that content

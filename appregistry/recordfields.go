@@ -69,7 +69,30 @@ func decodeToken(seq uint64, value []byte) (*TokenRecord, error) {
 }
 
 func (r *AppRecord) encode(w *fieldWriter) {
-	a := &r.App
+	r.App.encode(w)
+	w.bytes(11, r.Content)
+	w.uuid(12, r.UUID)
+	for _, p := range r.Plan {
+		w.nested(25, func() { w.authority(1, p) })
+	}
+	for i := range r.Holdings {
+		w.nested(14, func() { r.Holdings[i].encode(w, r.Seq) })
+	}
+	w.number(15, r.Replaces)
+	w.number(16, uint64(r.Generation))
+	w.number(17, uint64(r.EpochFloor))
+	w.flag(18, r.Ready)
+	w.number(19, uint64(r.Published.Generation))
+	w.bytes(20, r.Published.Digest)
+	w.refs(21, r.Seq, r.Published.Tokens)
+	w.date(22, r.Published.NextUpdate)
+	w.refs(23, r.Seq, r.Offered)
+	w.date(24, r.LeaveAt)
+	r.App.encodeNewer(w)
+	w.b = append(w.b, r.unknown.fields...)
+}
+
+func (a *App) encode(w *fieldWriter) {
 	w.text(1, string(a.ID))
 	w.word(2, a.Owner)
 	w.word(3, a.User)
@@ -98,27 +121,12 @@ func (r *AppRecord) encode(w *fieldWriter) {
 			w.bytes(2, a.Credentials.Secrets[alias])
 		})
 	}
-	w.bytes(11, r.Content)
-	w.uuid(12, r.UUID)
-	for _, p := range r.Plan {
-		w.nested(25, func() { w.authority(1, p) })
-	}
-	for i := range r.Holdings {
-		w.nested(14, func() { r.Holdings[i].encode(w, r.Seq) })
-	}
-	w.number(15, r.Replaces)
-	w.number(16, uint64(r.Generation))
-	w.number(17, uint64(r.EpochFloor))
-	w.flag(18, r.Ready)
-	w.number(19, uint64(r.Published.Generation))
-	w.bytes(20, r.Published.Digest)
-	w.refs(21, r.Seq, r.Published.Tokens)
-	w.date(22, r.Published.NextUpdate)
-	w.refs(23, r.Seq, r.Offered)
-	w.date(24, r.LeaveAt)
+}
+
+// encodeNewer writes what came to an application later, behind what stores have.
+func (a *App) encodeNewer(w *fieldWriter) {
 	w.word(26, a.Group)
 	w.flag(27, a.Tolerate)
-	w.b = append(w.b, r.unknown.fields...)
 }
 
 func (h *Holding) encode(w *fieldWriter, own uint64) {
@@ -315,9 +323,11 @@ func (w *fieldWriter) uuid(field int, v string) {
 	var raw [17]byte
 	if len(v) == 36 && v[8] == '-' && v[13] == '-' && v[18] == '-' && v[23] == '-' {
 		digits := append(append(append(append(append(make([]byte, 0, 32), v[:8]...), v[9:13]...), v[14:18]...), v[19:23]...), v[24:]...)
-		if n, err := hex.Decode(raw[:16], digits); err == nil && n == 16 && formatUUID(raw[:16]) == v {
-			w.bytes(field, raw[:16])
-			return
+		if n, err := hex.Decode(raw[:16], digits); err == nil && n == 16 {
+			if again := uuidText(raw[:16]); string(again[:]) == v {
+				w.bytes(field, raw[:16])
+				return
+			}
 		}
 	}
 	w.text(field+1, v)
@@ -325,21 +335,21 @@ func (w *fieldWriter) uuid(field int, v string) {
 
 func (r *fieldReader) uuid() string {
 	if r.want(bytesField) && len(r.body) == 16 {
-		return formatUUID(r.body)
+		text := uuidText(r.body)
+		return string(text[:])
 	}
 	r.err = errDamaged
 	return ""
 }
 
-func formatUUID(raw []byte) string {
-	var b [36]byte
+func uuidText(raw []byte) (b [36]byte) {
 	hex.Encode(b[:], raw[:4])
 	hex.Encode(b[9:], raw[4:6])
 	hex.Encode(b[14:], raw[6:8])
 	hex.Encode(b[19:], raw[8:10])
 	hex.Encode(b[24:], raw[10:16])
 	b[8], b[13], b[18], b[23] = '-', '-', '-', '-'
-	return string(b[:])
+	return b
 }
 
 func (r *fieldReader) digest(to *[32]byte) {

@@ -15,7 +15,8 @@ type Registry struct {
 	where  places
 	nodes  []*node // the open ones, by place; nil: free
 	free   []uint32
-	opened queue // the open ones, longest open first
+	spare  []*node // folded, to be used again
+	opened queue   // the open ones, longest open first
 	shelf  shelf
 	words  *words
 	fold   fieldWriter // its buffer is used again and again
@@ -197,7 +198,7 @@ func (r *Registry) PutApp(a *AppRecord) {
 		r.key(n)
 	}
 	if !n.had.is(a) {
-		r.index(n, indexedOf(a))
+		r.index(n, n.had.now(a))
 	}
 	r.touchNode(n)
 }

@@ -47,7 +47,9 @@ func (r *Registry) make(t table, id uint64) *node {
 	if id == 0 || id > highestID || r.where.get(id) != 0 {
 		return nil
 	}
-	return r.add(&node{id: id, table: t})
+	n := r.newNode()
+	n.id, n.table = id, t
+	return r.add(n)
 }
 
 func (r *Registry) mustMake(t table, id uint64) *node {
@@ -73,7 +75,9 @@ func (r *Registry) add(n *node) *node {
 }
 
 func (r *Registry) unfold(id uint64, at uint32) *node {
-	n := unfold(id, r.shelf.get(shelfHandle(at)), r.words)
+	n := r.newNode()
+	n.id = id
+	n.unfold(r.shelf.get(shelfHandle(at)), r.words)
 	r.shelf.drop(shelfHandle(at))
 	return r.add(n)
 }
@@ -157,7 +161,23 @@ func (r *Registry) foldNode(n *node) bool {
 		return false
 	}
 	r.close(n, uint32(r.shelf.put(r.fold.b)))
+	if len(r.spare) < spareNodes {
+		*n = node{}
+		r.spare = append(r.spare, n)
+	}
 	return true
+}
+
+// spareNodes is how many folded nodes are used again: some for each step.
+const spareNodes = 64
+
+func (r *Registry) newNode() *node {
+	if last := len(r.spare) - 1; last >= 0 {
+		n := r.spare[last]
+		r.spare = r.spare[:last]
+		return n
+	}
+	return new(node)
 }
 
 // longestFolded bounds the work of a look at a record: what very many hold stays open.

@@ -66,33 +66,26 @@ func (r *Renewer) Entries(ctx context.Context) ([]appregistry.Entry, error) {
 
 // Register is as [Renewer.Register].
 func (c Client) Register(ctx context.Context, app appregistry.App) error {
-	w, err := c.admit(ctx, app)
-	if err != nil {
-		return err
-	}
-	return w.wait(ctx, core.Done)
+	return c.admit(ctx, app, core.Done)
 }
 
 // Admit is as [Client.Register], but returns as soon as the registration is
 // durable.
 func (c Client) Admit(ctx context.Context, app appregistry.App) error {
-	w, err := c.admit(ctx, app)
-	if err != nil {
-		return err
-	}
-	return w.wait(ctx, core.Acknowledged)
+	return c.admit(ctx, app, core.Acknowledged)
 }
 
-func (c Client) admit(ctx context.Context, app appregistry.App) (*waiter, error) {
+func (c Client) admit(ctx context.Context, app appregistry.App, until core.Moment) error {
 	ev, err := c.registration(ctx, app)
 	if err != nil {
-		return nil, fmt.Errorf("register %s: %w", app.Key(), err)
+		return fmt.Errorf("register %s: %w", app.Key(), err)
 	}
-	w, err := c.send(func(n core.Request) core.Event {
-		ev.Request = n
-		return ev
-	}, "register "+app.Key().String())
-	return w, err
+	w := &waiter{what: "register", app: app.Key(), moment: until}
+	ev.Request = c.number(w)
+	if err := c.send(w, ev); err != nil {
+		return err
+	}
+	return w.wait(ctx)
 }
 
 // Unregister lets an application go. When it returns, the leaving is durable.
@@ -107,11 +100,10 @@ func (c Client) Unregister(ctx context.Context, key appregistry.AppKey) error {
 // when the application stays, by this machine's clock; zero: until it is
 // unregistered.
 func (c Client) KeepAlive(ctx context.Context, key appregistry.AppKey) (until time.Time, err error) {
-	w, err := c.send(func(n core.Request) core.Event {
-		return core.KeepAlive{Request: n, Caller: core.Caller(c.caller), App: key}
-	}, "keep alive "+key.String())
+	w := &waiter{what: "keep alive", app: key, moment: core.Done}
+	err = c.send(w, core.KeepAlive{Request: c.number(w), Caller: core.Caller(c.caller), App: key})
 	if err == nil {
-		err = w.wait(ctx, core.Done)
+		err = w.wait(ctx)
 	}
 	if err != nil {
 		return time.Time{}, err
@@ -225,18 +217,23 @@ func ask[T any](ctx context.Context, r *Renewer, question func(*core.Core) T) (a
 
 // request sends one event and waits for its last word.
 func (c Client) request(ctx context.Context, what string, event func(core.Request) core.Event) error {
-	w, err := c.send(event, what)
-	if err != nil {
+	w := &waiter{what: what, moment: core.Done}
+	if err := c.send(w, event(c.number(w))); err != nil {
 		return err
 	}
-	return w.wait(ctx, core.Done)
+	return w.wait(ctx)
 }
 
-func (c Client) send(event func(core.Request) core.Event, what string) (*waiter, error) {
-	n := core.Request(c.r.next.Add(1))
-	w := newWaiter(n, what)
-	if !c.r.inbox.put(item{event: event(n), reply: w}) {
-		return nil, fmt.Errorf("%s: %w", what, ErrNotRunning)
+// number gives a request its number.
+func (c Client) number(w *waiter) core.Request {
+	w.request = core.Request(c.r.next.Add(1))
+	return w.request
+}
+
+func (c Client) send(w *waiter, ev core.Event) error {
+	w.done = make(chan struct{})
+	if !c.r.inbox.put(item{event: ev, reply: w}) {
+		return w.wrap(ErrNotRunning)
 	}
-	return w, nil
+	return nil
 }

@@ -238,7 +238,11 @@ func (r *router) find(ctx context.Context, t plugins.Token, fresh bool) (found [
 			}
 			matches = known.byText[canonical]
 		}
-		found = append(found, matches...)
+		if found == nil {
+			found = slices.Clip(matches) // not ours to change
+		} else {
+			found = append(found, matches...)
+		}
 	}
 	if len(found) == 0 {
 		return nil, errors.Join(failed...)
@@ -246,7 +250,7 @@ func (r *router) find(ctx context.Context, t plugins.Token, fresh bool) (found [
 	if len(found) == 1 {
 		return found, nil
 	}
-	slices.SortFunc(found, func(a, b match) int { return strings.Compare(a.authority.String(), b.authority.String()) })
+	found = slices.SortedFunc(slices.Values(found), func(a, b match) int { return strings.Compare(a.authority.String(), b.authority.String()) })
 	return found, nil
 }
 
