@@ -98,21 +98,21 @@ type EntryRecord struct {
 // TokenRecord is one token as it is kept. A token that is only remembered
 // (kept, cancelled, given up) has neither identifier nor password any more.
 type TokenRecord struct {
-	ID          TokenID
-	Entry       EntryID // 0: it came too late for the application it was meant for
-	Authority   Authority
-	Token       plugins.Token
-	Fingerprint string
-	// Key is the digest of what makes the token itself, Name that without the password.
-	Key, Name [sha256.Size]byte
-	State     State
-	Reason    string
-	Proof     Proof
-	ProvedAt  time.Time
-	Obtained  bool
-	Keep      bool
-	Owner     string // short name; "": it cannot be read
-	Ours      bool   // we may renew it
+	ID        TokenID
+	Entry     EntryID // 0: it came too late for the application it was meant for
+	Authority Authority
+	Token     plugins.Token
+	// Known is what the token is known by; nil: nobody has asked yet, and it follows
+	// from the token's bytes. See [TokenRecord.Digests].
+	Known    *Digests
+	State    State
+	Reason   string
+	Proof    Proof
+	ProvedAt time.Time
+	Obtained bool
+	Keep     bool
+	Owner    string // short name; "": it cannot be read
+	Ours     bool   // we may renew it
 	// Issued, Expires and Max are by the service's clock; Issued is when it was
 	// first seen where nobody says.
 	Issued, Expires, Max time.Time
@@ -127,13 +127,38 @@ type TokenRecord struct {
 	unknown notKnown
 }
 
-// Forget drops the token's secret bytes; its key and fingerprint stay.
-func (t *TokenRecord) Forget() { t.Token.Identifier, t.Token.Password = nil, nil }
+// Digests is what the token is known by. Most steps ask for none of it.
+func (t *TokenRecord) Digests() *Digests {
+	if t.Known == nil {
+		t.Known = DigestsOf(t.Authority, t.Token)
+	}
+	return t.Known
+}
 
-// TokenKeys digests what makes a token itself, with and without its password:
+// Forget drops the token's secret bytes; what it is known by stays.
+func (t *TokenRecord) Forget() {
+	t.Digests()
+	t.Token.Identifier, t.Token.Password = nil, nil
+}
+
+// Digests are what a token is known by.
+type Digests struct {
+	// Key is the digest of what makes the token itself, Name that without the password.
+	Key, Name   [sha256.Size]byte
+	Fingerprint string
+}
+
+// DigestsOf digests a token of an authority.
+func DigestsOf(a Authority, t plugins.Token) *Digests {
+	d := &Digests{Fingerprint: t.Fingerprint()}
+	d.Key, d.Name = tokenKeys(a, t)
+	return d
+}
+
+// tokenKeys digests what makes a token itself, with and without its password:
 // authority and identifier, or all texts where no authority is known. Services
 // look at nothing else.
-func TokenKeys(a Authority, t plugins.Token) (key, name [sha256.Size]byte) {
+func tokenKeys(a Authority, t plugins.Token) (key, name [sha256.Size]byte) {
 	b := make([]byte, 0, 512)
 	b = appendPart(b, a.Instance)
 	b = appendPart(b, a.Name)

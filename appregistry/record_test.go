@@ -19,9 +19,8 @@ var ns1 = appregistry.Authority{Instance: "hdfs", Name: "ns1"}
 func sample(r *appregistry.Registry) {
 	when := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	tok := plugins.Token{Kind: "K", Service: "ns1", Identifier: []byte{1, 0xff}, Password: plugins.Secret("pw")}
-	key, name := appregistry.TokenKeys(ns1, tok)
 	r.PutToken(&appregistry.TokenRecord{
-		ID: 2, Entry: 3, Authority: ns1, Token: tok, Fingerprint: tok.Fingerprint(), Key: key, Name: name,
+		ID: 2, Entry: 3, Authority: ns1, Token: tok, Known: appregistry.DigestsOf(ns1, tok),
 		State: appregistry.Live, Reason: "r", Proof: appregistry.ProofRenewed, ProvedAt: when, Keep: true, Owner: "alice", Ours: true,
 		Issued: when, Expires: when.Add(time.Hour), Max: when.Add(2 * time.Hour), Skew: time.Second,
 	})
@@ -196,8 +195,8 @@ func TestCH14_EqualityAndKeysFollowAllBytes(t *testing.T) {
 	if !base.Equal(same) {
 		t.Error("a token is not equal to its copy")
 	}
-	key, _ := appregistry.TokenKeys(appregistry.Authority{}, base)
-	knownKey, knownName := appregistry.TokenKeys(known, base)
+	key := appregistry.DigestsOf(appregistry.Authority{}, base).Key
+	knownBase := appregistry.DigestsOf(known, base)
 	change := func(field string, i int) plugins.Token {
 		c := base.Clone()
 		switch field {
@@ -222,21 +221,21 @@ func TestCH14_EqualityAndKeysFollowAllBytes(t *testing.T) {
 			if base.Equal(other) {
 				t.Errorf("equal although byte %d of its %s differs", i, field)
 			}
-			if k, _ := appregistry.TokenKeys(appregistry.Authority{}, other); k == key {
+			if k := appregistry.DigestsOf(appregistry.Authority{}, other).Key; k == key {
 				t.Errorf("the same key although byte %d of its %s differs", i, field)
 			}
-			k, name := appregistry.TokenKeys(known, other)
-			if differs := field == "identifier" || field == "password"; (k != knownKey) != differs {
-				t.Errorf("byte %d of %s: key differs %v, want %v", i, field, k != knownKey, differs)
+			d := appregistry.DigestsOf(known, other)
+			if differs := field == "identifier" || field == "password"; (d.Key != knownBase.Key) != differs {
+				t.Errorf("byte %d of %s: key differs %v, want %v", i, field, d.Key != knownBase.Key, differs)
 			}
-			if differs := field == "identifier"; (name != knownName) != differs {
-				t.Errorf("byte %d of %s: name differs %v, want %v", i, field, name != knownName, differs)
+			if differs := field == "identifier"; (d.Name != knownBase.Name) != differs {
+				t.Errorf("byte %d of %s: name differs %v, want %v", i, field, d.Name != knownBase.Name, differs)
 			}
 		}
 	}
-	if a, _ := appregistry.TokenKeys(known, plugins.Token{Identifier: []byte("ab"), Password: plugins.Secret("c")}); true {
-		if b, _ := appregistry.TokenKeys(known, plugins.Token{Identifier: []byte("a"), Password: plugins.Secret("bc")}); a == b {
-			t.Error("bytes that move from the password to the identifier make the same key")
-		}
+	a := appregistry.DigestsOf(known, plugins.Token{Identifier: []byte("ab"), Password: plugins.Secret("c")})
+	b := appregistry.DigestsOf(known, plugins.Token{Identifier: []byte("a"), Password: plugins.Secret("bc")})
+	if a.Key == b.Key {
+		t.Error("bytes that move from the password to the identifier make the same key")
 	}
 }

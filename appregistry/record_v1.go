@@ -152,8 +152,8 @@ func decodeTokenV1(seq uint64, value []byte) (*TokenRecord, error) {
 	}
 	return &TokenRecord{
 		ID: TokenID(seq), Entry: w.Entry, Authority: w.Authority,
-		Token:       plugins.Token{Kind: w.Token.Kind, Service: w.Token.Service, Identifier: w.Token.Identifier, Password: w.Token.Password},
-		Fingerprint: w.Fingerprint, Key: [sha256.Size]byte(w.Key), Name: [sha256.Size]byte(w.Name),
+		Token: plugins.Token{Kind: w.Token.Kind, Service: w.Token.Service, Identifier: w.Token.Identifier, Password: w.Token.Password},
+		Known: &Digests{Fingerprint: w.Fingerprint, Key: [sha256.Size]byte(w.Key), Name: [sha256.Size]byte(w.Name)},
 		State: State(w.State), Reason: w.Reason, Proof: Proof(w.Proof), ProvedAt: w.ProvedAt, Obtained: w.Obtained,
 		Keep: w.Keep, Owner: w.Owner, Ours: w.Ours, Issued: w.Issued, Expires: w.Expires, Max: w.Max, Skew: w.Skew, ReadUntil: w.ReadUntil,
 		unknown: unknown,

@@ -92,9 +92,9 @@ func (r *Registry) Token(id TokenID) *TokenRecord {
 }
 
 // TokenByKey returns the token with these digests, or nil.
-func (r *Registry) TokenByKey(key, name [32]byte) *TokenRecord {
-	for id := range r.byName.find(r.hashOf(name)) {
-		if t := r.Token(TokenID(id)); t != nil && t.Key == key {
+func (r *Registry) TokenByKey(d *Digests) *TokenRecord {
+	for id := range r.byName.find(r.hashOf(d.Name)) {
+		if t := r.Token(TokenID(id)); t != nil && t.Digests().Key == d.Key {
 			return t
 		}
 	}
@@ -105,7 +105,7 @@ func (r *Registry) TokenByKey(key, name [32]byte) *TokenRecord {
 // their passwords, oldest first.
 func (r *Registry) TokensByName(name [32]byte) (ids []TokenID) {
 	for id := range r.byName.find(r.hashOf(name)) {
-		if t := r.Token(TokenID(id)); t != nil && t.Name == name {
+		if t := r.Token(TokenID(id)); t != nil && t.Digests().Name == name {
 			ids = append(ids, t.ID)
 		}
 	}
@@ -316,13 +316,13 @@ func (r *Registry) DeleteEntry(id EntryID) {
 	r.deleted(n)
 }
 
-// PutToken adds the token or takes note of its change. Its keys and entry never
-// change; Key and Name are what [TokenKeys] makes of its bytes.
+// PutToken adds the token or takes note of its change. Its digests and entry never
+// change.
 func (r *Registry) PutToken(t *TokenRecord) {
 	n := r.mustMake(tokenTable, uint64(t.ID))
 	if n.token == nil {
 		r.counts[tokenTable]++
-		r.byName.add(r.hashOf(t.Name), n.id)
+		r.byName.add(r.hashOf(t.Digests().Name), n.id)
 		if e := r.make(entryTable, uint64(t.Entry)); e != nil {
 			e.tokens = append(e.tokens, t.ID)
 		}
@@ -337,7 +337,7 @@ func (r *Registry) DeleteToken(id TokenID) {
 	if n == nil || n.token == nil {
 		return
 	}
-	r.byName.remove(r.hashOf(n.token.Name), n.id)
+	r.byName.remove(r.hashOf(n.token.Digests().Name), n.id)
 	if e := r.find(entryTable, uint64(n.token.Entry)); e != nil {
 		e.tokens = slices.DeleteFunc(e.tokens, func(t TokenID) bool { return t == id })
 		r.dropEmpty(e)

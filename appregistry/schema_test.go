@@ -62,10 +62,9 @@ func full() *appregistry.Registry {
 	when := time.Date(2026, 3, 1, 12, 0, 0, 987654321, time.UTC)
 	ns1 := appregistry.Authority{Instance: "hdfs", Name: "ns1"}
 	tok := plugins.Token{Kind: "HDFS_DELEGATION_TOKEN", Service: "ha-hdfs:ns1", Identifier: []byte{0, 5, 'a', 'l', 'i', 'c', 'e', 0xff}, Password: plugins.Secret("password of nobody")}
-	key, name := appregistry.TokenKeys(ns1, tok)
 	token, entry := appregistry.TokenID(first+1), appregistry.EntryID(first+2)
 	r.PutToken(&appregistry.TokenRecord{
-		ID: token, Entry: entry, Authority: ns1, Token: tok, Fingerprint: tok.Fingerprint(), Key: key, Name: name,
+		ID: token, Entry: entry, Authority: ns1, Token: tok, Known: appregistry.DigestsOf(ns1, tok),
 		State: appregistry.Live, Reason: "renewed", Proof: appregistry.ProofRenewed, ProvedAt: when, Obtained: true, Keep: true, Owner: "alice", Ours: true,
 		Issued: when.Add(-time.Hour), Expires: when.Add(24 * time.Hour), Max: when.Add(7 * 24 * time.Hour),
 		Skew: -1500 * time.Millisecond, ReadUntil: when.Add(time.Minute),

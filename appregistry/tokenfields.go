@@ -11,9 +11,10 @@ func (t *TokenRecord) encode(w *fieldWriter) {
 	w.bytes(5, t.Token.Identifier)
 	w.bytes(6, t.Token.Password)
 	if len(t.Token.Identifier) == 0 {
-		w.text(7, t.Fingerprint)
-		w.bytes(8, t.Key[:])
-		w.bytes(9, t.Name[:])
+		d := t.Digests()
+		w.text(7, d.Fingerprint)
+		w.bytes(8, d.Key[:])
+		w.bytes(9, d.Name[:])
 	}
 	if w.words != nil {
 		t.encodeShort(w)
@@ -101,6 +102,7 @@ func (t *TokenRecord) decodeShort(f *fieldReader) {
 }
 
 func (t *TokenRecord) decode(f *fieldReader) {
+	var known Digests // of a token whose bytes are gone
 	for f.next() {
 		switch f.field {
 		case 1:
@@ -116,11 +118,11 @@ func (t *TokenRecord) decode(f *fieldReader) {
 		case 6:
 			t.Token.Password = f.bytes()
 		case 7:
-			t.Fingerprint = f.text()
+			known.Fingerprint = f.text()
 		case 8:
-			f.digest(&t.Key)
+			f.digest(&known.Key)
 		case 9:
-			f.digest(&t.Name)
+			f.digest(&known.Name)
 		case 10:
 			t.State = State(f.below(uint64(len(stateNames))))
 		case 11:
@@ -157,8 +159,7 @@ func (t *TokenRecord) decode(f *fieldReader) {
 			t.unknown.keep(f)
 		}
 	}
-	if len(t.Token.Identifier) > 0 {
-		t.Fingerprint = t.Token.Fingerprint()
-		t.Key, t.Name = TokenKeys(t.Authority, t.Token)
+	if len(t.Token.Identifier) == 0 {
+		t.Known = &known
 	}
 }

@@ -11,7 +11,7 @@ import (
 func (c *Core) bring(rec *appregistry.AppRecord, b *Brought) (*token, appregistry.Holding) {
 	h := appregistry.Holding{Alias: b.Alias, Kind: b.Token.Kind, Service: b.Token.Service, Lent: lent(&rec.App, b)}
 	keep := false
-	if known := c.reg.TokenByKey(b.key, b.name); known != nil {
+	if known := c.reg.TokenByKey(b.digests); known != nil {
 		e := c.reg.Entry(known.Entry)
 		if e != nil && e.Current != 0 && !ended(known.State) && !leaving(known.State) {
 			h.Entry, h.Token = e.ID, known.ID
@@ -40,8 +40,8 @@ func (c *Core) bring(rec *appregistry.AppRecord, b *Brought) (*token, appregistr
 
 func (c *Core) broughtToken(b *Brought) *appregistry.TokenRecord {
 	rec := &appregistry.TokenRecord{
-		ID: appregistry.TokenID(c.reg.NewID()), Authority: b.Authority, Token: b.Token, Fingerprint: b.fingerprint,
-		Key: b.key, Name: b.name, State: appregistry.New, Ours: !b.foreign(),
+		ID: appregistry.TokenID(c.reg.NewID()), Authority: b.Authority, Token: b.Token, Known: b.digests,
+		State: appregistry.New, Ours: !b.foreign(),
 		Issued: c.clocks.date(b.Authority, c.now.Boot).Truncate(time.Millisecond),
 	}
 	if id := b.Identity; id != nil {

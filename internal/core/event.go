@@ -1,7 +1,6 @@
 package core
 
 import (
-	"crypto/sha256"
 	"slices"
 	"strings"
 	"time"
@@ -64,8 +63,7 @@ func (ev *Register) Prepare() {
 	ev.content = appregistry.ContentDigest(ev.App, ev.tokens)
 	for i := range ev.Brought {
 		b := &ev.Brought[i]
-		b.fingerprint = b.Token.Fingerprint()
-		b.key, b.name = appregistry.TokenKeys(b.Authority, b.Token)
+		b.digests = appregistry.DigestsOf(b.Authority, b.Token)
 	}
 }
 
@@ -93,9 +91,7 @@ type Brought struct {
 	// Reason is why the token is foreign, such as "no provider serves it".
 	Reason string
 
-	// What Prepare found.
-	key, name   [sha256.Size]byte
-	fingerprint string
+	digests *appregistry.Digests // what Prepare found
 }
 
 // Unregister asks to let an application go. [Done] means that its leaving, and

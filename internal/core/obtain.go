@@ -230,8 +230,8 @@ func (c *Core) supplied(s *supply, ev Obtained, sent time.Duration) {
 // issued some time ago, and given to another client since.
 func (c *Core) learnClock(a appregistry.Authority, grants []Grant, sent time.Duration) {
 	for _, g := range grants {
-		key, name := appregistry.TokenKeys(a, g.Token)
-		if issued := issued(g); !issued.IsZero() && c.reg.TokenByKey(key, name) == nil {
+		d := appregistry.DigestsOf(a, g.Token)
+		if issued := issued(g); !issued.IsZero() && c.reg.TokenByKey(d) == nil {
 			c.clocks.issuedBetween(a, issued, sent, c.now.Boot)
 		}
 	}
@@ -283,8 +283,8 @@ func (c *Core) checkGrant(s *supply, g Grant) error {
 			return plugins.Suspect(fmt.Errorf("%s has ended already", g.Token))
 		}
 	}
-	key, name := appregistry.TokenKeys(s.key.Authority, g.Token)
-	if known := c.reg.TokenByKey(key, name); known != nil && !c.mayJoin(s, known, g) {
+	d := appregistry.DigestsOf(s.key.Authority, g.Token)
+	if known := c.reg.TokenByKey(d); known != nil && !c.mayJoin(s, known, g) {
 		return plugins.Suspect(fmt.Errorf("%s was given before", g.Token))
 	}
 	return nil

@@ -193,7 +193,7 @@ func (c *Core) checkBrought(ev *Register) error {
 
 // checkKnown compares a brought token with what we know of its identifier.
 func (c *Core) checkKnown(ev *Register, b *Brought) error {
-	if known := c.reg.TokenByKey(b.key, b.name); known != nil {
+	if known := c.reg.TokenByKey(b.digests); known != nil {
 		switch known.State {
 		case appregistry.Cancelled, appregistry.GivenUp, appregistry.Cancelling:
 			return plugins.Refused(CodeTokenCancelled, fmt.Errorf("%s: it is %s", b.Token, known.State))
@@ -208,7 +208,7 @@ func (c *Core) checkKnown(ev *Register, b *Brought) error {
 		}
 		return nil
 	}
-	for _, id := range c.reg.TokensByName(b.name) {
+	for _, id := range c.reg.TokensByName(b.digests.Name) {
 		if t := c.reg.Token(id); t.Proof != appregistry.ProofNone && !b.Authority.IsZero() {
 			err := plugins.Refused(CodePasswordConflict, fmt.Errorf("%s: another password of it is proved", b.Token))
 			n := c.aboutToken(TryAlarmed, c.token(id))

@@ -116,14 +116,17 @@ func (c *Core) extend(t *token, expires time.Time) error {
 
 func (c *Core) renewalWorked(t *token) {
 	t.failures, t.doubt, t.renewedAt = 0, doubt{}, c.now.Boot.Truncate(time.Millisecond)
+	before := t.rec.Proof
 	t.rec.Proof, t.rec.ProvedAt = max(t.rec.Proof, appregistry.ProofRenewed), c.clocks.date(t.rec.Authority, c.now.Boot).Truncate(time.Millisecond)
 	c.later(t)
 	if leaving(t.rec.State) || ended(t.rec.State) {
 		return
 	}
-	c.settleContest(t)
-	if c.token(t.rec.ID) != t || leaving(t.rec.State) || ended(t.rec.State) {
-		return // who lost the contest carried this one for its group
+	if before != appregistry.ProofRenewed { // since then nobody could bring another password
+		c.settleContest(t)
+		if c.token(t.rec.ID) != t || leaving(t.rec.State) || ended(t.rec.State) {
+			return // who lost the contest carried this one for its group
+		}
 	}
 	if c.candidate(t) {
 		c.promote(t)
@@ -141,7 +144,7 @@ func (c *Core) renewalWorked(t *token) {
 // one that renewed is the right one.
 func (c *Core) settleContest(winner *token) {
 	// A copy: a rejected application takes its token along.
-	for _, id := range slices.Clone(c.reg.TokensByName(winner.rec.Name)) {
+	for _, id := range slices.Clone(c.reg.TokensByName(winner.rec.Digests().Name)) {
 		t := c.token(id)
 		if t == nil || t == winner || t.rec.Proof != appregistry.ProofNone || ended(t.rec.State) || leaving(t.rec.State) {
 			continue

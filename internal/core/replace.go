@@ -18,12 +18,12 @@ func (c *Core) replace(t *token, reason string) {
 // place records a token that was obtained. It takes its place at once where its
 // expiry is known; else one renewal, sent when the record is durable, teaches it.
 func (c *Core) place(s *supply, g Grant) {
-	key, name := appregistry.TokenKeys(s.key.Authority, g.Token)
-	if known := c.reg.TokenByKey(key, name); known != nil {
+	d := appregistry.DigestsOf(s.key.Authority, g.Token)
+	if known := c.reg.TokenByKey(d); known != nil {
 		c.join(s, known, g)
 		return
 	}
-	t := c.addToken(c.tokenOf(s, g, key, name))
+	t := c.addToken(c.tokenOf(s, g, d))
 	t.rec.Entry = c.slot(s, g.Alias)
 	c.reg.PutToken(t.rec)
 	c.plan(t)
@@ -50,10 +50,10 @@ func (c *Core) place(s *supply, g Grant) {
 // noDate is why a token is replaced by a default: nobody says how long it lives.
 const noDate = "no date is known: it is taken to live as long as the policy's default validity"
 
-func (c *Core) tokenOf(s *supply, g Grant, key, name [32]byte) *appregistry.TokenRecord {
+func (c *Core) tokenOf(s *supply, g Grant, d *appregistry.Digests) *appregistry.TokenRecord {
 	rec := &appregistry.TokenRecord{
 		ID: appregistry.TokenID(c.reg.NewID()), Authority: s.key.Authority, Token: g.Token,
-		Fingerprint: g.Token.Fingerprint(), Key: key, Name: name, State: appregistry.New,
+		Known: d, State: appregistry.New,
 		Proof: appregistry.ProofObtained, ProvedAt: c.clocks.date(s.key.Authority, c.now.Boot),
 		Obtained: true, Owner: s.key.User, Ours: true, Issued: issued(g), Expires: g.Expires, Max: g.Max,
 		Skew: c.clocks.skew(s.key.Authority, c.now),
@@ -138,7 +138,7 @@ func (c *Core) retire(old, successor *token) {
 	c.moveGatesTo(old, successor)
 	c.schedule(old)
 	n := c.aboutToken(TokenReplaced, old)
-	n.Reason = "by token " + successor.rec.Fingerprint
+	n.Reason = "by token " + successor.rec.Digests().Fingerprint
 	c.emit(n)
 }
 
@@ -185,11 +185,11 @@ func (c *Core) markKeepFor(t *token, rec *appregistry.AppRecord) {
 // they are cancelled, or, where that is not wished, told of and left alone.
 func (c *Core) discard(s *supply, grants []Grant, keep bool) {
 	for _, g := range grants {
-		key, name := appregistry.TokenKeys(s.key.Authority, g.Token)
-		if c.reg.TokenByKey(key, name) != nil || len(g.Token.Identifier) == 0 {
+		d := appregistry.DigestsOf(s.key.Authority, g.Token)
+		if c.reg.TokenByKey(d) != nil || len(g.Token.Identifier) == 0 {
 			continue
 		}
-		t := c.addToken(c.tokenOf(s, g, key, name))
+		t := c.addToken(c.tokenOf(s, g, d))
 		t.rec.Keep = keep
 		c.reg.PutToken(t.rec)
 		c.plan(t)

@@ -103,7 +103,7 @@ func (c *Core) tokenView(t *token) appregistry.TokenStatus {
 	}
 	rule := &states[r.State]
 	return appregistry.TokenStatus{
-		ID: r.ID, Fingerprint: r.Fingerprint, Kind: r.Token.Kind, Service: r.Token.Service,
+		ID: r.ID, Fingerprint: r.Digests().Fingerprint, Kind: r.Token.Kind, Service: r.Token.Service,
 		State: r.State, Reason: cmp.Or(r.Reason, rule.Reason), Action: rule.Action, Proof: r.Proof, Obtained: r.Obtained, Keep: r.Keep,
 		Issued: r.Issued, Expires: r.Expires, Max: r.Max, Next: c.wall(next), Attempts: t.failures,
 	}

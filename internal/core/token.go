@@ -312,7 +312,7 @@ func (c *Core) reachEnd(t *token) {
 // aboutToken begins a notice about a token.
 func (c *Core) aboutToken(what What, t *token) Notify {
 	n := Notify{
-		What: what, Authority: t.rec.Authority, Token: t.rec.ID, Fingerprint: t.rec.Fingerprint,
+		What: what, Authority: t.rec.Authority, Token: t.rec.ID, Fingerprint: t.rec.Digests().Fingerprint,
 		Kind: t.rec.Token.Kind, Service: t.rec.Token.Service, Reason: t.rec.Reason, Expires: t.rec.Expires,
 	}
 	for _, seq := range c.reg.Holders(t.rec.Entry) {
