@@ -63,6 +63,21 @@ func (x indexed) is(a *AppRecord) bool {
 	return slices.Equal(x.holdings, a.Holdings) && slices.Equal(x.published, a.Published.Tokens) && slices.Equal(x.offered, a.Offered)
 }
 
+// beside is what of x is not y: where both begin and end alike is left out.
+func (x indexed) beside(y indexed) indexed {
+	return indexed{beside(x.holdings, y.holdings), beside(x.published, y.published), beside(x.offered, y.offered)}
+}
+
+func beside[T comparable](x, y []T) []T {
+	for len(x) > 0 && len(y) > 0 && x[0] == y[0] {
+		x, y = x[1:], y[1:]
+	}
+	for len(x) > 0 && len(y) > 0 && x[len(x)-1] == y[len(y)-1] {
+		x, y = x[:len(x)-1], y[:len(y)-1]
+	}
+	return x
+}
+
 // empty reports whether nothing is known of the number any more.
 func (n *node) empty() bool {
 	return n.app == nil && n.entry == nil && n.token == nil && len(n.holders)+len(n.tokens) == 0 &&

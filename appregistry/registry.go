@@ -236,14 +236,23 @@ func (r *Registry) deleted(n *node) {
 	r.dropEmpty(n)
 }
 
-// index replaces what the indexes hold of an application.
+// index replaces what the indexes hold of an application. Only what differs is
+// looked at: a member of a group may carry thousands of tokens, one more each time.
 func (r *Registry) index(n *node, want indexed) {
 	had := n.had
 	n.had = want
-	r.count(n.id, want, 1)
-	r.count(n.id, had, -1)
-	for _, h := range had.holdings {
-		if !slices.ContainsFunc(want.holdings, func(w Holding) bool { return w.Entry == h.Entry }) {
+	was, is := had.beside(want), want.beside(had)
+	r.count(n.id, is, 1)
+	r.count(n.id, was, -1)
+	if len(was.holdings) == 0 {
+		return
+	}
+	still := map[EntryID]struct{}{}
+	for _, h := range want.holdings {
+		still[h.Entry] = struct{}{}
+	}
+	for _, h := range was.holdings {
+		if _, ok := still[h.Entry]; !ok {
 			r.dropHolder(h.Entry, n.id)
 		}
 	}

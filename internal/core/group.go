@@ -76,23 +76,26 @@ func (c *Core) bequeath(rec *appregistry.AppRecord, rejected bool) {
 		}
 		ids = append(ids, h.Token)
 	}
-	for _, id := range union(ids, nil) {
-		c.carry(heir, c.token(id))
-	}
+	c.carry(heir, union(ids, nil))
 }
 
-// carry gives an application a hold on a token that is not delivered to it.
-func (c *Core) carry(a *app, t *token) {
-	if t == nil || ended(t.rec.State) || leaving(t.rec.State) || c.entry(t) == nil {
-		return
-	}
+// carry gives an application a hold on tokens that are not delivered to it.
+func (c *Core) carry(a *app, ids []appregistry.TokenID) {
+	has := map[appregistry.TokenID]bool{}
 	for _, h := range a.rec.Holdings {
-		if h.Lent && h.Token == t.rec.ID {
-			return
-		}
+		has[h.Token] = has[h.Token] || h.Lent
 	}
-	a.rec.Holdings = append(a.rec.Holdings, appregistry.Holding{Entry: t.rec.Entry, Token: t.rec.ID, Lent: true, Carried: true})
-	c.reg.PutApp(a.rec)
+	before := len(a.rec.Holdings)
+	for _, id := range ids {
+		t := c.token(id)
+		if t == nil || has[id] || ended(t.rec.State) || leaving(t.rec.State) || c.entry(t) == nil {
+			continue
+		}
+		a.rec.Holdings = append(a.rec.Holdings, appregistry.Holding{Entry: t.rec.Entry, Token: id, Lent: true, Carried: true})
+	}
+	if len(a.rec.Holdings) > before {
+		c.reg.PutApp(a.rec)
+	}
 }
 
 // carryRetired keeps a replaced token for the group of one of its entry's
@@ -100,7 +103,7 @@ func (c *Core) carry(a *app, t *token) {
 func (c *Core) carryRetired(t *token) bool {
 	for _, seq := range c.reg.Holders(t.rec.Entry) {
 		if a := c.app(seq); a.rec.App.Group != "" && a.rec.Replaces == 0 {
-			c.carry(a, t)
+			c.carry(a, []appregistry.TokenID{t.rec.ID})
 			return true
 		}
 	}
