@@ -92,6 +92,11 @@ func (c *Core) extend(t *token, expires time.Time) error {
 	atMax := !r.Max.IsZero() && !expires.Before(r.Max)
 	// The service said yes to these very bytes, so nobody made up their date.
 	c.clocks.issuedBefore(r.Authority, r.Issued, c.now.Boot)
+	// How long a renewal lasts was measured by the same clock.
+	measured := t.renewedAt == 0 || !c.clocks.isDoubtful(r.Authority)
+	if measured && !atMax && !r.Expires.IsZero() && r.Proof == appregistry.ProofRenewed {
+		c.clocks.renewedFor(r.Authority, r.Expires, expires, r.Expires.Sub(r.ProvedAt), c.now.Boot)
+	}
 	c.clocks.renewedUntil(r.Authority, expires, c.now.Boot)
 	remains := c.clocks.boot(r.Authority, expires) - c.now.Boot
 	if expires.IsZero() || (remains < leastWait && !atMax) {

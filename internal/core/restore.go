@@ -79,6 +79,9 @@ func (c *Core) restoreTokens(elsewhere bool) {
 
 func (c *Core) restoreToken(rec *appregistry.TokenRecord, elsewhere bool) {
 	c.clocks.restore(rec.Authority, rec.Skew)
+	if rec.Proof != appregistry.ProofNone {
+		c.clocks.passed(rec.Authority, rec.ProvedAt, c.now.Boot)
+	}
 	if elsewhere && rec.Proof != appregistry.ProofNone {
 		rec.Proof = appregistry.ProofNone
 		c.reg.PutToken(rec)
@@ -163,7 +166,7 @@ func (c *Core) resumeToken(t *token) {
 	if to := c.resting(t); to != t.rec.State || t.rec.Reason != "" {
 		c.toLater(t, to, "")
 	}
-	unknown := t.rec.Expires.IsZero() || t.rec.Proof == appregistry.ProofNone || c.candidate(t)
+	unknown := t.rec.Expires.IsZero() || t.rec.Proof == appregistry.ProofNone || c.candidate(t) || c.clocks.isDoubtful(t.rec.Authority)
 	if unknown && c.renewable(t, c.policyOf(t)) {
 		t.renewAt = c.now.Boot
 	} else if c.candidate(t) {

@@ -25,6 +25,8 @@ type clocks struct {
 	// behind is the same by what an earlier session measured, where the clock was
 	// behind ours: not believed, but held possible before anything is given up.
 	behind map[appregistry.Authority]time.Time
+	// doubtful: its clock is later than ours says, and nobody knows by how much.
+	doubtful map[appregistry.Authority]struct{}
 }
 
 func (k *clocks) origin(a appregistry.Authority) time.Time {
@@ -66,11 +68,44 @@ func (k *clocks) renewedUntil(a appregistry.Authority, expires time.Time, now ti
 	}
 }
 
+// trust is how far a service's clock may be from ours before one of them is taken
+// to be wrong: what Kerberos allows (RFC 4120, section 3.1.3).
+const trust = 5 * time.Minute
+
+// passed learns at the start of a session that the authority's clock once showed
+// the date. Where that is yet to come by ours, ours is wrong, as that of a machine
+// may be that has just booted, and what time it is there is to be asked.
+func (k *clocks) passed(a appregistry.Authority, date time.Time, now time.Duration) {
+	if date.Sub(k.date(a, now)) > trust {
+		k.measured[a] = date.Add(-now)
+		k.doubtful[a] = struct{}{}
+	}
+}
+
+// renewedFor learns from a token of which every renewal brings so much where our
+// idea of the authority's clock is in doubt, or cannot be: a token that was past
+// its end was renewed, and is so still.
+func (k *clocks) renewedFor(a appregistry.Authority, before, expires time.Time, life, now time.Duration) {
+	_, doubtful := k.doubtful[a]
+	past := !before.IsZero() && expires.After(before) && k.boot(a, expires)-now < leastWait
+	if life > 0 && (doubtful || past) {
+		k.measured[a] = expires.Add(-life - now)
+		delete(k.doubtful, a)
+	}
+}
+
+// isDoubtful reports whether nobody knows what the authority's clock shows.
+func (k *clocks) isDoubtful(a appregistry.Authority) bool {
+	_, ok := k.doubtful[a]
+	return ok
+}
+
 // issuedBetween learns from a token that the authority dated issued while our
 // call ran. Of what is possible the later clock is taken, which leaves tokens
 // less to live.
 func (k *clocks) issuedBetween(a appregistry.Authority, issued time.Time, sent, received time.Duration) {
 	delete(k.behind, a)
+	delete(k.doubtful, a)
 	late, early := issued.Add(-sent), issued.Add(-received)
 	if o := k.origin(a); o.Before(early) || o.After(late) {
 		k.measured[a] = late
@@ -80,7 +115,11 @@ func (k *clocks) issuedBetween(a appregistry.Authority, issued time.Time, sent, 
 // issuedBefore learns from a token of proved identifier that it was issued
 // before now.
 func (k *clocks) issuedBefore(a appregistry.Authority, issued time.Time, now time.Duration) {
-	if o := issued.Add(-now); !issued.IsZero() && o.After(k.origin(a)) {
+	if issued.IsZero() {
+		return
+	}
+	k.passed(a, issued, now)
+	if o := issued.Add(-now); o.After(k.origin(a)) {
 		k.measured[a] = o
 	}
 }

@@ -174,6 +174,9 @@ func (c *Core) plan(t *token) {
 		// Nobody told the expiry: some default, never infinity, drives the plan.
 		life = min(life, max(since+cmp.Or(p.DefaultValidity, 12*time.Hour), now+leastWait))
 	}
+	if c.clocks.isDoubtful(r.Authority) {
+		life = min(life, now+cmp.Or(p.DefaultValidity, 12*time.Hour))
+	}
 	if life <= now {
 		if c.renewable(t, p) {
 			// Past its end and not past its max: a service that has not swept it
