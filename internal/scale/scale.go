@@ -30,6 +30,10 @@ type Load struct {
 	// nothing is renewed, as by a policy that only replaces: without verification
 	// alone the first renewal would merely come after the answer.
 	Renew bool
+	// Pace is how many registrations begin in a second, each at its time whether or
+	// not those before it are answered; how long they take is told then. 0: as many
+	// as the callers can.
+	Pace int
 	// Store is the path of a store file to be made; "": in memory. With a store
 	// the engine is stopped and started again, and that is measured too.
 	Store string
@@ -80,8 +84,9 @@ type measurement struct {
 	load      Load
 	provider  *provider
 	restarted time.Time
-	usage     spending // when it was restarted
-	base      uint64   // live bytes before anything was registered
+	usage     spending        // when it was restarted
+	base      uint64          // live bytes before anything was registered
+	took      []time.Duration // each registration, where they are paced
 	figures   []Figure
 }
 
@@ -114,11 +119,16 @@ func (m *measurement) session(ctx context.Context, f func(context.Context, *rene
 }
 
 func (m *measurement) first(ctx context.Context, r *renewer.Renewer) error {
+	if err := m.plainSyncs(); err != nil {
+		return err
+	}
 	before := usage()
 	if err := m.register(ctx, r); err != nil {
 		return err
 	}
 	spent := usage().since(before)
+	m.quantiles("register", m.took)
+	m.took = nil // nothing of it is the engine's memory
 	apps := float64(m.load.Apps)
 	m.add("register.rate", apps/spent.wall.Seconds(), "apps/s")
 	m.add("register.time", spent.wall.Seconds(), "s")
@@ -154,6 +164,10 @@ func (m *measurement) register(ctx context.Context, r *renewer.Renewer) error {
 	defer stop(nil)
 	var next atomic.Int64
 	var callers sync.WaitGroup
+	if m.load.Pace > 0 {
+		m.took = make([]time.Duration, m.load.Apps)
+	}
+	begun := time.Now()
 	for range min(m.load.Callers, m.load.Apps) {
 		callers.Go(func() {
 			for ctx.Err() == nil {
@@ -161,8 +175,16 @@ func (m *measurement) register(ctx context.Context, r *renewer.Renewer) error {
 				if n >= m.load.Apps {
 					return
 				}
+				due := begun
+				if m.took != nil {
+					due = begun.Add(time.Duration(n) * time.Second / time.Duration(m.load.Pace))
+					<-time.After(time.Until(due))
+				}
 				if err := r.Register(ctx, m.app(n)); err != nil {
 					stop(err)
+				}
+				if m.took != nil {
+					m.took[n] = time.Since(due)
 				}
 			}
 		})

@@ -54,6 +54,20 @@ func TestMeasure_DoesTheWorkItTellsOf(t *testing.T) {
 	}
 }
 
+// Paced, each registration is timed, and beside it what the disk gives.
+func TestMeasure_TimesWhatIsPaced(t *testing.T) {
+	got := measure(t, scale.Load{Apps: 50, Pace: 1000, Renew: true, Store: filepath.Join(t.TempDir(), "apps.db")})
+	for _, what := range []string{"register", "sync"} {
+		p50, p99, most := got[what+".p50"], got[what+".p99"], got[what+".most"]
+		if !(0 < p50 && p50 <= p99 && p99 <= most) {
+			t.Errorf("%s took %v, %v, %v ms", what, p50, p99, most)
+		}
+	}
+	if got = measure(t, scale.Load{Apps: 50}); got["register.p50"] != 0 {
+		t.Errorf("without a pace: %v", got)
+	}
+}
+
 func TestTable_TellsWhatWasMeasured(t *testing.T) {
 	measured := []map[string]float64{{"memory.register.cpu": 50, "memory.register.time": 1234.6}, {"memory.register.cpu": 60}}
 	table := scale.Table([]int{10_000, 1_000_000}, 10, measured)

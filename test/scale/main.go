@@ -2,6 +2,7 @@
 // engine, one line of name, value and unit for each figure.
 //
 //	go run ./test/scale -mode memory -apps 200000
+//	go run ./test/scale -mode durable -apps 30000 -pace 1000
 //	go run ./test/scale -sweep 10000,100000,1000000,10000000 -svg docs/scale.svg
 //
 // A sweep measures each size in a process of its own, ten tokens an application,
@@ -34,6 +35,7 @@ func run() error {
 	tokens := flag.Int("tokens", 1, "tokens of each application")
 	callers := flag.Int("callers", 1024, "goroutines that register")
 	workers := flag.Int("workers", 16, "calls to the provider at a time")
+	pace := flag.Int("pace", 0, "registrations that begin in a second, each timed; 0: as many as the callers can")
 	quiet := flag.Duration("quiet", 0, "how long to watch once all is registered")
 	dir := flag.String("dir", "", "directory for the store file; default: a temporary one")
 	cpu := flag.String("cpuprofile", "", "write a CPU profile to this file")
@@ -46,7 +48,7 @@ func run() error {
 		return sweep(*sizes, *durable, *svg)
 	}
 
-	load := scale.Load{Apps: *apps, Tokens: *tokens, Callers: *callers, Workers: *workers, Quiet: *quiet}
+	load := scale.Load{Apps: *apps, Tokens: *tokens, Callers: *callers, Workers: *workers, Pace: *pace, Quiet: *quiet}
 	switch *mode {
 	case "memory":
 		load.Renew = true
