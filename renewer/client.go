@@ -136,6 +136,30 @@ func (c Client) CancelToken(ctx context.Context, id appregistry.TokenID, force b
 	})
 }
 
+// CancelOptions say how tokens are cancelled.
+type CancelOptions struct {
+	Force bool // although applications hold them, for trusted callers
+	Wait  bool // return when the services have answered, not as soon as the intents are durable
+}
+
+// CancelTokens is as CancelToken for many of them: they are cancelled beside each
+// other, and each has its own error, nil where it is done.
+func (c Client) CancelTokens(ctx context.Context, ids []appregistry.TokenID, o CancelOptions) []error {
+	waiters, errs := make([]*waiter, len(ids)), make([]error, len(ids))
+	for i, id := range ids {
+		w := &waiter{what: fmt.Sprintf("cancel token %d", id), moment: core.Done}
+		waiters[i], errs[i] = w, c.send(w, core.TokenCommand{
+			Request: c.number(w), Caller: core.Caller(c.caller), Token: id, Verb: core.CancelNow, Force: o.Force, Intend: !o.Wait,
+		})
+	}
+	for i, w := range waiters {
+		if errs[i] == nil {
+			errs[i] = w.wait(ctx)
+		}
+	}
+	return errs
+}
+
 // ResumeCancels lets cancels flow again after a burst of them was paused.
 func (c Client) ResumeCancels(ctx context.Context) error {
 	return c.request(ctx, "resume cancels", func(n core.Request) core.Event {

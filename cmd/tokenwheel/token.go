@@ -107,15 +107,6 @@ for the rest of it.`
 	return c
 }
 
-func newTokenCancel() *cobra.Command {
-	var force bool
-	c := newTokenCommand("cancel", "End a token at its service", func(daemon *control.Client, ctx context.Context, name string) (control.Token, error) {
-		return daemon.CancelToken(ctx, name, force)
-	})
-	c.Flags().BoolVar(&force, "force", false, "cancel it although applications hold it (operators only)")
-	return c
-}
-
 func newResumeCancels() *cobra.Command {
 	c := &cobra.Command{
 		Use: "resume-cancels", Short: "Let cancels flow again after a burst of them was paused (operators only)", Args: cobra.NoArgs,

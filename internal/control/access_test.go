@@ -39,6 +39,7 @@ var matrix = map[string]row{
 	"DELETE /v1/apps/{id}":         {path: "/v1/apps/a1?owner=alice", absent: "/v1/apps/zz?owner=alice", done: withOwner, denied: http.StatusNotFound},
 	"POST /v1/apps/{id}/keepalive": {path: "/v1/apps/a1/keepalive?owner=alice", absent: "/v1/apps/zz/keepalive?owner=alice", done: withOwner, denied: http.StatusNotFound},
 	"GET /v1/tokens/{id}":          {path: "/v1/tokens/TOKEN", absent: "/v1/tokens/9999", done: withOwner, denied: http.StatusNotFound},
+	"POST /v1/tokens/cancel":       {path: "/v1/tokens/cancel", body: `{"kind":"TEST_TOKEN","force":true}`, list: true, done: withOwner},
 	"POST /v1/tokens/{id}/renew":   {path: "/v1/tokens/TOKEN/renew", absent: "/v1/tokens/9999/renew", done: withOwner, denied: http.StatusNotFound},
 	"POST /v1/tokens/{id}/replace": {path: "/v1/tokens/TOKEN/replace", absent: "/v1/tokens/9999/replace", done: withOwner, denied: http.StatusNotFound},
 	"POST /v1/tokens/{id}/cancel": {

@@ -46,11 +46,20 @@ func NewClient(path string) *Client {
 // told when ctx ends, so that it can say in time whether the registration stands.
 func (c *Client) Register(ctx context.Context, r Registration) (a App, err error) {
 	var query url.Values
-	if deadline, ok := ctx.Deadline(); ok && r.Wait {
-		left := max(0, time.Until(deadline))
-		query = url.Values{"within": {(left - min(left/5, time.Second)).String()}}
+	if r.Wait {
+		query = within(ctx)
 	}
 	return a, c.do(ctx, http.MethodPost, "/v1/apps", query, r, &a)
+}
+
+// within tells the daemon to answer a little before ctx ends.
+func within(ctx context.Context) url.Values {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return nil
+	}
+	left := max(0, time.Until(deadline))
+	return url.Values{"within": {(left - min(left/5, time.Second)).String()}}
 }
 
 // Apps lists the caller's applications.
@@ -104,6 +113,16 @@ func (c *Client) ReplaceToken(ctx context.Context, name string) (t Token, err er
 // CancelToken ends a token; one that is held needs force.
 func (c *Client) CancelToken(ctx context.Context, name string, force bool) (t Token, err error) {
 	return t, c.do(ctx, http.MethodPost, "/v1/tokens/"+url.PathEscape(name)+"/cancel", nil, cancelRequest{force}, &t)
+}
+
+// CancelTokens ends all tokens that a selection hits and tells what became of
+// each. With Wait the daemon is told when ctx ends, so that it answers in time.
+func (c *Client) CancelTokens(ctx context.Context, s Selection) (list []CancelledToken, err error) {
+	var query url.Values
+	if s.Wait {
+		query = within(ctx)
+	}
+	return list, c.do(ctx, http.MethodPost, "/v1/tokens/cancel", query, s, &list)
 }
 
 // ResumeCancels lets cancels flow again after a burst of them was paused.

@@ -29,6 +29,7 @@ type Engine interface {
 	RenewToken(ctx context.Context, id appregistry.TokenID) error
 	ReplaceToken(ctx context.Context, id appregistry.TokenID) error
 	CancelToken(ctx context.Context, id appregistry.TokenID, force bool) error
+	CancelTokens(ctx context.Context, ids []appregistry.TokenID, o renewer.CancelOptions) []error
 	ResumeCancels(ctx context.Context) error
 	Entries(ctx context.Context) ([]appregistry.Entry, error)
 	Apps(ctx context.Context) ([]renewer.AppStatus, error)

@@ -85,6 +85,11 @@ type world struct {
 
 func newWorld(t *testing.T, uid uint32) *world {
 	t.Helper()
+	return newWorldWith(t, uid, map[string]plugins.Provider{"test": lender{new(atomic.Int64)}})
+}
+
+func newWorldWith(t *testing.T, uid uint32, providers map[string]plugins.Provider) *world {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "tw")
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +97,7 @@ func newWorld(t *testing.T, uid uint32) *world {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	w := &world{path: filepath.Join(dir, "control.sock")}
 	w.uid.Store(uid)
-	if w.r, err = renewer.New(renewer.Config{Providers: map[string]plugins.Provider{"test": lender{new(atomic.Int64)}}, Stager: noStaging{}}); err != nil {
+	if w.r, err = renewer.New(renewer.Config{Providers: providers, Stager: noStaging{}}); err != nil {
 		t.Fatal(err)
 	}
 	l, err := control.Listen(w.path, 0o600, -1)

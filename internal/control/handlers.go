@@ -24,6 +24,7 @@ var routes = []route{
 	{"POST /v1/apps/{id}/keepalive", (*Server).keepAlive},
 	{"GET /v1/tokens", (*Server).listTokens},
 	{"GET /v1/tokens/{id}", (*Server).describeToken},
+	{"POST /v1/tokens/cancel", (*Server).cancelTokens},
 	{"POST /v1/tokens/{id}/renew", (*Server).renewToken},
 	{"POST /v1/tokens/{id}/replace", (*Server).replaceToken},
 	{"POST /v1/tokens/{id}/cancel", (*Server).cancelToken},

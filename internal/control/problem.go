@@ -37,6 +37,10 @@ const (
 	codeHeld        = "token-held" // of the renewer
 )
 
+// CodeMany is of a selection that hits more tokens than one, and does not say
+// that it may.
+const CodeMany = "many-tokens"
+
 // notFound is the one answer for what does not exist and what is not the
 // caller's.
 func notFound(what, name string) *Problem {

@@ -120,6 +120,7 @@ func (c *Core) sendCancel(t *token) {
 	if !t.forced {
 		switch err := c.reg.MayCancel(t.rec.ID); {
 		case errors.Is(err, appregistry.ErrHeld):
+			t.ordered = false
 			c.transition(t, appregistry.Proving, "held again")
 			c.plan(t)
 			c.renew(t)
@@ -129,9 +130,11 @@ func (c *Core) sendCancel(t *token) {
 			return
 		}
 	}
-	if at, ok := c.mayCancelNow(); !ok {
-		t.cancelAt = at
-		return
+	if !t.ordered { // what an operator asked for is no accident
+		if at, ok := c.mayCancelNow(); !ok {
+			t.cancelAt = at
+			return
+		}
 	}
 	t.job = c.startJob(job{what: cancelJob, token: t.rec.ID})
 	c.checkTransition(t, appregistry.Cancelling)

@@ -62,8 +62,12 @@ func (c *Core) cancelNow(ev TokenCommand, t *token) error {
 	case errors.Is(err, appregistry.ErrHeld) && !ev.Force, errors.Is(err, appregistry.ErrKeep) && !ev.Force:
 		return plugins.Refused(CodeTokenHeld, fmt.Errorf("%s: %w", t.rec.Token, err))
 	}
+	t.ordered = t.ordered || ev.Caller.Trusted
 	if leaving(t.rec.State) {
-		c.demandFor(t).asked = append(c.demandFor(t).asked, ev.Request)
+		if t.cancelAt != never && t.ordered {
+			t.cancelAt = c.now.Boot
+		}
+		c.awaitCancel(ev, t)
 		return nil
 	}
 	t.forced = ev.Force
@@ -71,11 +75,25 @@ func (c *Core) cancelNow(ev TokenCommand, t *token) error {
 		c.want(c.entry(t).Supply)
 	}
 	c.intend(t)
-	c.demandFor(t).asked = append(c.demandFor(t).asked, ev.Request)
+	c.awaitCancel(ev, t)
 	c.afterCommit(func() {
 		for _, seq := range c.reg.Holders(t.rec.Entry) {
 			c.changed(c.app(seq))
 		}
 	})
 	return nil
+}
+
+// awaitCancel has a request answered when the service has, or, where that is what
+// it asks for, when the intent is durable.
+func (c *Core) awaitCancel(ev TokenCommand, t *token) {
+	if !ev.Intend {
+		d := c.demandFor(t)
+		d.asked = append(d.asked, ev.Request)
+		return
+	}
+	c.commit.waiting = append(c.commit.waiting, waiter{
+		run:  func() { c.reply(ev.Request, Done, nil) },
+		lost: func(err error) { c.reply(ev.Request, Done, err) },
+	})
 }

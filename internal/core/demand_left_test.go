@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenwheel/tokenwheel/appregistry"
 	"github.com/tokenwheel/tokenwheel/internal/core"
 )
 
@@ -50,20 +51,23 @@ func TestDemand_CancelIsGivenUp(t *testing.T) {
 	w.crash()
 	w.mustDone(w.register(registration{app: app("a"), plan: plan(ns1)}))
 	w.mustDone(w.register(registration{app: app("b"), plan: plan(ns1)}))
-	var asked []core.Request
-	for _, e := range w.core.Entries() {
-		r := w.ask()
-		w.step(core.TokenCommand{Request: r, Caller: operator, Token: e.Tokens[0].ID, Verb: core.CancelNow, Force: true})
-		asked = append(asked, r)
-	}
+	w.mustDone(w.unregister(alice, "a"))
+	w.mustDone(w.unregister(alice, "b"))
 	w.run(time.Hour)
-	if len(w.noted(core.CancelsPaused)) == 0 || w.isDone(asked[0]) == w.isDone(asked[1]) {
+	if len(w.noted(core.CancelsPaused)) == 0 || len(w.svc.cancels) != 1 {
 		t.Fatal("want one cancelled and one paused")
 	}
-	w.run(7*day + time.Hour)
-	for _, r := range asked {
-		_ = w.done(r)
+	asked := w.ask()
+	for _, tok := range w.core.Remembered() {
+		if tok.State == appregistry.CancelPending {
+			w.step(core.TokenCommand{Request: asked, Caller: alice, Token: tok.ID, Verb: core.CancelNow})
+		}
 	}
+	if w.run(time.Hour); w.isDone(asked) {
+		t.Fatal("answered while cancels are paused")
+	}
+	w.run(7*day + time.Hour)
+	_ = w.done(asked)
 	if len(w.noted(core.CancelGivenUp)) == 0 {
 		t.Error("it was not given up")
 	}

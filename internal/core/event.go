@@ -178,6 +178,8 @@ type TokenCommand struct {
 	// Force lets CancelNow end a token that is still held or marked as kept. A
 	// token without proof is never cancelled.
 	Force bool
+	// Intend has CancelNow answered as soon as the intent is durable.
+	Intend bool
 }
 
 // ResumeCancels lets cancels flow again after a burst paused them.

@@ -105,6 +105,7 @@ const (
 	hasFailures
 	hasReaders
 	timerIsNext // the timer is set for what is next, as it mostly is
+	isOrdered
 )
 
 // Fold implements [appregistry.Session].
@@ -127,6 +128,7 @@ func (t *token) Fold(b []byte) ([]byte, bool) {
 	mark(hasRenewed, t.renewedAt != 0)
 	mark(isFixed, t.fixed)
 	mark(isForced, t.forced)
+	mark(isOrdered, t.ordered)
 	mark(isDead, t.dead)
 	mark(isWarned, t.warned)
 	mark(hasFailures, t.failures != 0)
@@ -168,7 +170,7 @@ func (t *token) unfold(b []byte) {
 	u.time(flags&hasRenewed, &t.renewedAt)
 	u.time(flags&hasReaders, &t.readUntil)
 	t.fixed, t.forced, t.dead = flags&isFixed != 0, flags&isForced != 0, flags&isDead != 0
-	t.warned = flags&isWarned != 0
+	t.warned, t.ordered = flags&isWarned != 0, flags&isOrdered != 0
 	if flags&hasFailures != 0 {
 		t.failures = int(u.uvarint())
 	}
