@@ -174,6 +174,12 @@ func numbers[T ~uint64](r *Registry, t table) []T {
 	return ids
 }
 
+// Apps is the number of application records.
+func (r *Registry) Apps() int { return r.counts[appTable] }
+
+// Entries is the number of entries.
+func (r *Registry) Entries() int { return r.counts[entryTable] }
+
 // Tokens is the number of token records.
 func (r *Registry) Tokens() int { return r.counts[tokenTable] }
 

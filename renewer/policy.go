@@ -106,6 +106,15 @@ func coreInstances(named map[string]InstancePolicy) map[string]core.Instance {
 	return out
 }
 
+// Counts is how much there is. Registrations that wait to replace an application
+// are not counted.
+type Counts struct {
+	Apps    int // applications
+	Ready   int // of them, those whose first credentials were staged
+	Entries int
+	Tokens  map[appregistry.State]int // none of a state: it is not in it
+}
+
 // AppStatus is what an operator may know of one application. It holds no secret.
 type AppStatus struct {
 	Key        appregistry.AppKey

@@ -47,6 +47,7 @@ or cannot be staged, and name application, service, time to death and reason.`,
 func showStatus(t *table, s control.Status) {
 	t.row("Daemon:", "process "+strconv.Itoa(s.PID)+", since "+date(s.Started))
 	t.row("Applications:", fmt.Sprintf("%d, of them ready %d", s.Apps, s.Ready))
+	t.row("Entries:", strconv.Itoa(s.Entries))
 	for _, name := range slices.Sorted(maps.Keys(s.Providers)) {
 		t.row("Policy of "+name+":", s.Providers[name])
 	}

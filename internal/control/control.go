@@ -31,6 +31,7 @@ type Engine interface {
 	CancelToken(ctx context.Context, id appregistry.TokenID, force bool) error
 	CancelTokens(ctx context.Context, ids []appregistry.TokenID, o renewer.CancelOptions) []error
 	ResumeCancels(ctx context.Context) error
+	Counts(ctx context.Context) (renewer.Counts, error)
 	Entries(ctx context.Context) ([]appregistry.Entry, error)
 	Apps(ctx context.Context) ([]renewer.AppStatus, error)
 	Remembered(ctx context.Context) ([]appregistry.TokenStatus, error)
@@ -173,6 +174,7 @@ type Status struct {
 	Started time.Time      `json:"started"`
 	Apps    int            `json:"apps"`
 	Ready   int            `json:"ready"`
+	Entries int            `json:"entries"`
 	Tokens  map[string]int `json:"tokens"` // by state
 	// Providers says in words what is done with each provider's tokens.
 	Providers map[string]string `json:"providers,omitempty"`

@@ -290,6 +290,10 @@ func (s *Server) status(q request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	n, err := q.engine.Counts(q.Context())
+	if err != nil {
+		return nil, err
+	}
 	apps, err := q.engine.Apps(q.Context())
 	if err != nil {
 		return nil, err
@@ -298,15 +302,17 @@ func (s *Server) status(q request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := Status{PID: s.cfg.PID, Started: s.started, Apps: len(apps), Tokens: map[string]int{}, Providers: s.cfg.Policies, Troubles: []Trouble{}}
+	st := Status{
+		PID: s.cfg.PID, Started: s.started, Apps: n.Apps, Ready: n.Ready, Entries: n.Entries, Tokens: map[string]int{},
+		Providers: s.cfg.Policies, Troubles: []Trouble{},
+	}
+	for state, count := range n.Tokens {
+		st.Tokens[state.String()] = count
+	}
 	for _, a := range apps {
-		if a.Ready {
-			st.Ready++
-		}
 		st.Troubles = append(st.Troubles, troublesOfApp(a)...)
 	}
 	for _, t := range tokens {
-		st.Tokens[t.State]++
 		instance, _, _ := strings.Cut(t.Authority, ":")
 		if s.cfg.Policies[instance] == renewer.ModeIgnore.String() {
 			continue // nobody wants to hear of their ends

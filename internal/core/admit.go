@@ -81,6 +81,9 @@ func (c *Core) addApp(rec *appregistry.AppRecord) *app {
 	if rec.Replaces != 0 {
 		c.rivals[rec.App.Key()] = rec.Seq
 	}
+	if rec.Ready {
+		c.counters.ready++
+	}
 	return a
 }
 
@@ -313,6 +316,9 @@ func (c *Core) leave(a *app, why error) {
 	}
 	published := union(rec.Published.Tokens, rec.Offered)
 	c.reg.DeleteApp(rec.Seq)
+	if rec.Ready {
+		c.counters.ready--
+	}
 	for _, authority := range rec.Plan {
 		s := c.supplyFor(planned(rec.App, authority))
 		delete(s.planners, rec.Seq)

@@ -65,11 +65,12 @@ type Core struct {
 	jobs       map[Job]job
 	lastJob    Job
 
-	commit  committer
-	lazy    map[appregistry.TokenID]struct{} // changed, to be written within lazyFor
-	cancels cancelWindow
-	epoch   uint32
-	taken   error // the store belongs to another: nothing is done any more
+	commit   committer
+	counters counters
+	lazy     map[appregistry.TokenID]struct{} // changed, to be written within lazyFor
+	cancels  cancelWindow
+	epoch    uint32
+	taken    error // the store belongs to another: nothing is done any more
 }
 
 // New returns an empty core. It does nothing until its first event, [Start].

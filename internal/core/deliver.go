@@ -478,6 +478,7 @@ func (c *Core) stageFailed(a *app, failed ...stageFailure) {
 func (c *Core) ready(a *app) {
 	if !a.rec.Ready {
 		a.rec.Ready = true
+		c.counters.ready++
 		c.reg.PutApp(a.rec)
 		c.emit(Notify{What: AppReady, Apps: []appregistry.AppKey{a.rec.App.Key()}, Generation: a.rec.Generation})
 	}

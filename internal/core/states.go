@@ -199,9 +199,12 @@ func (c *Core) transition(t *token, to appregistry.State, reason string) {
 	c.reg.PutToken(t.rec)
 }
 
-// checkTransition tells when the engine leaves the table. That is a bug; the
-// engine goes on, since stopping would lose every token.
+// checkTransition counts a token among those of the state that it is about to
+// have, and tells when the engine leaves the table. That is a bug; the engine goes
+// on, since stopping would lose every token.
 func (c *Core) checkTransition(t *token, to appregistry.State) {
+	c.counters.tokens[t.rec.State]--
+	c.counters.tokens[to]++
 	if MayFollow(t.rec.State, to) {
 		return
 	}

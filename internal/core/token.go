@@ -62,6 +62,7 @@ func (c *Core) schedule(t *token) {
 
 // addToken begins to watch a token.
 func (c *Core) addToken(rec *appregistry.TokenRecord) *token {
+	c.counters.tokens[rec.State]++
 	t := newToken(rec)
 	rec.Attach(t)
 	return t
@@ -74,6 +75,7 @@ func newToken(rec *appregistry.TokenRecord) *token {
 // forget drops a token's record: nothing depends on it any more.
 func (c *Core) forget(t *token) {
 	c.set(&t.timer, tokenTimer, uint64(t.rec.ID), never)
+	c.counters.tokens[t.rec.State]--
 	c.reg.DeleteToken(t.rec.ID)
 	c.answerCommands(t, appregistry.ErrNotFound)
 	delete(c.demands, t.rec.ID)
