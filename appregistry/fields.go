@@ -138,6 +138,8 @@ func unzigzag(v uint64) int64 { return int64(v>>1) ^ -int64(v&1) }
 type fieldReader struct {
 	rest  []byte
 	words *words // whose numbers stand for texts; nil: none do
+	lent  bool   // bytes are those that are read, and not copied
+	known *words // texts that need not be made again; nil: none
 	err   error
 	field int
 	kind  int
@@ -237,12 +239,15 @@ func (r *fieldReader) refs(own uint64) []TokenID {
 	return ids
 }
 
-// bytes copies.
+// bytes copies, unless what is read is lent.
 func (r *fieldReader) bytes() []byte {
-	if r.want(bytesField) {
-		return append([]byte(nil), r.body...)
+	switch {
+	case !r.want(bytesField):
+		return nil
+	case r.lent:
+		return r.body
 	}
-	return nil
+	return append([]byte(nil), r.body...)
 }
 
 func (r *fieldReader) text() string {
@@ -254,6 +259,9 @@ func (r *fieldReader) text() string {
 
 func (r *fieldReader) word() string {
 	if r.kind == bytesField {
+		if text, ok := r.known.has(r.body); ok {
+			return text
+		}
 		return string(r.body)
 	}
 	v, ok := r.words.text(r.value)
@@ -299,7 +307,7 @@ func (r *fieldReader) nested(each func(*fieldReader)) {
 	if !r.want(bytesField) {
 		return
 	}
-	in := fieldReader{rest: r.body, words: r.words}
+	in := fieldReader{rest: r.body, words: r.words, lent: r.lent, known: r.known}
 	for in.next() {
 		each(&in)
 	}

@@ -120,16 +120,11 @@ func (r *Registry) encode(w *fieldWriter, k recordKey) {
 }
 
 // Load takes one record as it was stored. It reports false for a key that is not
-// the registry's.
+// the registry's. A [Loader] takes many.
 func (r *Registry) Load(key, value []byte) (bool, error) {
-	k, ok := parseKey(key)
-	if !ok {
-		return false, nil
-	}
-	if err := r.load(k, value); err != nil {
-		return true, fmt.Errorf("load %s record %d: %w", tableNames[k.table], k.seq, err)
-	}
-	return true, nil
+	l := r.Loader(nil, nil)
+	defer l.Done()
+	return l.Load(key, value)
 }
 
 // Inspect says of which kind a stored record is, "" for one that is not the
@@ -172,8 +167,9 @@ func (r *Registry) load(k recordKey, value []byte) error {
 	return nil
 }
 
-// loadRecord puts a record as if it were not a change. Nobody has another one in
-// hand while records are loaded, so they are folded at once.
+// loadRecord puts a record as if it were not a change: the way of those about
+// which something is known already. Nobody has another one in hand while records
+// are loaded, so they are folded soon.
 func (r *Registry) loadRecord(k recordKey, value []byte) (err error) {
 	n := r.make(k.table, k.seq)
 	if n == nil {

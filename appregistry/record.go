@@ -135,6 +135,14 @@ func (t *TokenRecord) Digests() *Digests {
 	return t.Known
 }
 
+// name is the digest of the token without its password.
+func (t *TokenRecord) name() [sha256.Size]byte {
+	if t.Known != nil {
+		return t.Known.Name
+	}
+	return sha256.Sum256(appendName(make([]byte, 0, 512), t.Authority, t.Token))
+}
+
 // Forget drops the token's secret bytes; what it is known by stays.
 func (t *TokenRecord) Forget() {
 	t.Digests()
@@ -159,7 +167,11 @@ func DigestsOf(a Authority, t plugins.Token) *Digests {
 // authority and identifier, or all texts where no authority is known. Services
 // look at nothing else.
 func tokenKeys(a Authority, t plugins.Token) (key, name [sha256.Size]byte) {
-	b := make([]byte, 0, 512)
+	b := appendName(make([]byte, 0, 512), a, t)
+	return sha256.Sum256(appendPart(b, t.Password)), sha256.Sum256(b)
+}
+
+func appendName(b []byte, a Authority, t plugins.Token) []byte {
 	b = appendPart(b, a.Instance)
 	b = appendPart(b, a.Name)
 	b = appendPart(b, t.Identifier)
@@ -167,7 +179,7 @@ func tokenKeys(a Authority, t plugins.Token) (key, name [sha256.Size]byte) {
 		b = appendPart(b, t.Kind)
 		b = appendPart(b, t.Service)
 	}
-	return sha256.Sum256(appendPart(b, t.Password)), sha256.Sum256(b)
+	return b
 }
 
 func appendPart[T ~string | ~[]byte](b []byte, part T) []byte {

@@ -17,13 +17,20 @@ type notKnown struct {
 
 // openRecord begins to read a record of the present form.
 func openRecord(value []byte) (*fieldReader, error) {
-	if len(value) == 0 {
-		return nil, errDamaged
-	}
-	if value[0] != RecordVersion {
-		return nil, fmt.Errorf("version %d, want %d: %w", value[0], RecordVersion, ErrNewer)
+	if err := checkVersion(value); err != nil {
+		return nil, err
 	}
 	return &fieldReader{rest: value[1:]}, nil
+}
+
+func checkVersion(value []byte) error {
+	if len(value) == 0 {
+		return errDamaged
+	}
+	if value[0] != RecordVersion {
+		return fmt.Errorf("version %d, want %d: %w", value[0], RecordVersion, ErrNewer)
+	}
+	return nil
 }
 
 // isV1 reports whether a value is a record of version 1, which was a JSON object.

@@ -339,7 +339,7 @@ func (r *Registry) PutToken(t *TokenRecord) {
 		r.counts[tokenTable]++
 		r.byName.add(r.hashOf(t.Digests().Name), n.id)
 		if e := r.make(entryTable, uint64(t.Entry)); e != nil {
-			e.tokens = append(e.tokens, t.ID)
+			e.addToken(t.ID)
 		}
 	}
 	n.token = t

@@ -32,6 +32,18 @@ func (w *words) text(n uint64) (string, bool) {
 	return w.texts.value(n)
 }
 
+// has returns a text that is numbered.
+func (w *words) has(text []byte) (string, bool) {
+	if w == nil {
+		return "", false
+	}
+	n, ok := w.texts.of[string(text)]
+	if !ok {
+		return "", false
+	}
+	return w.texts.values[n-1], true
+}
+
 func (w *words) authority(a Authority) uint64 {
 	if w == nil || len(a.Instance)+len(a.Name) > 2*longestWord {
 		return 0

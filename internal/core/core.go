@@ -48,6 +48,7 @@ type Config struct {
 type Core struct {
 	cfg    Config
 	reg    *appregistry.Registry
+	loader *appregistry.Loader // until the start
 	wheel  *wheel.Wheel
 	random *rand.Rand
 	clocks clocks
@@ -85,6 +86,7 @@ func New(cfg Config) *Core {
 		supplies:  map[appregistry.Supply]*supply{}, numbered: map[uint64]*supply{},
 		jobs: map[Job]job{}, lazy: map[appregistry.TokenID]struct{}{},
 	}
+	c.loader = c.reg.Loader(nil, nil)
 	for name, i := range cfg.Instances {
 		c.instances[name] = &i
 	}

@@ -30,13 +30,14 @@ func (c *Core) Load(key, value []byte) error {
 		c.commit.header = bytes.Clone(value)
 		return nil
 	}
-	_, err := c.reg.Load(key, value)
+	_, err := c.loader.Load(key, value)
 	return err
 }
 
 // start begins a session: a new epoch, and everything planned anew from the
 // records. Nothing goes out before the store has the epoch.
 func (c *Core) start() {
+	c.loader.Done()
 	c.clocks.wall = c.now.Wall.Add(-c.now.Boot)
 	var h header
 	if c.commit.header != nil {
