@@ -2,7 +2,7 @@ package core_test
 
 import (
 	"fmt"
-	"slices"
+	"runtime"
 	"testing"
 	"time"
 
@@ -10,53 +10,100 @@ import (
 	"github.com/tokenwheel/tokenwheel/internal/core"
 )
 
-// A hundred thousand applications bring the same token, and leave again. It has
-// one timer and one renewal, and a step costs as much with all of them as with
-// the first.
-func TestB153_TokenOfAHundredThousandApplicationsIsOne(t *testing.T) {
-	const n, part = 100_000, 1000
+// sharing has applications join and leave a token that all of them bring.
+type sharing struct {
+	*world
+	join, leave func(i int) core.Event
+}
+
+func newSharing(t fataler) sharing {
 	w := newWorld(t, day, 7*day)
 	tok := w.svc.issue("alice")
-	timed := func(from, to int, event func(i int) core.Event) (median time.Duration) {
-		var steps []time.Duration
-		for i := from; i < to; i++ {
-			ev := event(i)
-			start := time.Now()
-			w.step(ev)
-			steps = append(steps, time.Since(start))
-			for i%100 == 99 && len(w.out) > 0 {
-				w.answer(0)
-			}
+	return sharing{
+		world: w,
+		join: func(i int) core.Event {
+			a := app(fmt.Sprint("a", i))
+			a.AtEnd, a.StageTo = appregistry.CancelAll, []appregistry.Target{}
+			return w.event(registration{app: a, bring: bring(tok)})
+		},
+		leave: func(i int) core.Event {
+			return core.Unregister{Request: w.ask(), Caller: alice, App: appregistry.AppKey{Owner: "alice", ID: appregistry.AppID(fmt.Sprint("a", i))}}
+		},
+	}
+}
+
+// all steps through events, with answers to what comes of every hundred.
+func (s sharing) all(from, to int, event func(i int) core.Event) {
+	for i := from; i < to; i++ {
+		s.step(event(i))
+		for i%100 == 99 && len(s.out) > 0 {
+			s.answer(0)
 		}
-		slices.Sort(steps)
-		t.Logf("steps %d to %d: median %v, p99 %v", from, to, steps[len(steps)/2], steps[len(steps)*99/100])
-		return steps[len(steps)/2]
+		s.notes = nil
 	}
-	join := func(i int) core.Event {
-		a := app(fmt.Sprint("a", i))
-		a.AtEnd, a.StageTo = appregistry.CancelAll, []appregistry.Target{}
-		return w.event(registration{app: a, bring: bring(tok)})
+}
+
+// A hundred thousand applications bring the same token, and leave again. It has
+// one timer and one renewal, and a step does as much with all of them as with the
+// first: it allocates no more, so that it copies no list and opens no records of others.
+func TestB153_TokenOfAHundredThousandApplicationsIsOne(t *testing.T) {
+	const n, part = 100_000, 1000
+	s := newSharing(t)
+	type work struct{ allocs, bytes uint64 } // of one step
+	measured := func(from, to int, event func(i int) core.Event) work {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		s.all(from, to, event)
+		runtime.ReadMemStats(&after)
+		steps := uint64(to - from)
+		got := work{(after.Mallocs - before.Mallocs) / steps, (after.TotalAlloc - before.TotalAlloc) / steps}
+		t.Logf("steps %d to %d: each %+v", from, to, got)
+		return got
 	}
-	leave := func(i int) core.Event {
-		return core.Unregister{Request: w.ask(), Caller: alice, App: appregistry.AppKey{Owner: "alice", ID: appregistry.AppID(fmt.Sprint("a", i))}}
+	grows := func(few, many work) bool { return many.allocs > few.allocs*5/4 || many.bytes > 2*few.bytes }
+	first := measured(0, part, s.join)
+	s.all(part, n-part, s.join)
+	if last := measured(n-part, n, s.join); grows(first, last) {
+		t.Errorf("one more registration does %+v with %d holders, and %+v with none", last, n, first)
 	}
-	first := timed(0, part, join)
-	timed(part, n-part, join)
-	if last := timed(n-part, n, join); last > 8*first+50*time.Microsecond {
-		t.Errorf("one more registration takes %v with %d holders, and %v with none", last, n, first)
+	renewed := func() (n int) {
+		for _, renewals := range s.svc.renewals {
+			n += renewals
+		}
+		return n
 	}
-	if got := w.svc.renewals[string(tok.Identifier)]; got != 1 {
+	if got := renewed(); got != 1 {
 		t.Errorf("%d renewals at registration, want one", got)
 	}
-	w.run(20 * time.Hour)
-	if got := w.svc.renewals[string(tok.Identifier)]; got != 2 {
+	s.run(20 * time.Hour)
+	if got := renewed(); got != 2 {
 		t.Errorf("%d renewals after 20 h, want two", got)
 	}
-	// The oldest of all is the dearest to take out of the list. B153 allows 10 ms.
-	if left := timed(0, part, leave); left > 10*time.Millisecond {
-		t.Errorf("leaving takes %v with %d holders", left, n)
+	most := measured(0, part, s.leave)
+	if len(s.svc.cancels) > 0 || len(s.only().Holders) != n-part {
+		t.Errorf("%d cancels, %d holders; want none and %d", len(s.svc.cancels), len(s.only().Holders), n-part)
 	}
-	if len(w.svc.cancels) > 0 || len(w.only().Holders) != n-part {
-		t.Errorf("%d cancels, %d holders; want none and %d", len(w.svc.cancels), len(w.only().Holders), n-part)
+	s = newSharing(t)
+	s.all(0, part, s.join)
+	if least := measured(0, part, s.leave); grows(least, most) {
+		t.Errorf("leaving does %+v with %d holders, and %+v with few", most, n, least)
+	}
+	if s.run(time.Minute); len(s.svc.cancels) != 1 || len(s.core.Entries()) != 0 {
+		t.Errorf("%d cancels, %d entries after the last has left; want one and none", len(s.svc.cancels), len(s.core.Entries()))
+	}
+}
+
+// One more joins and leaves, with that many holders; the oldest is the dearest to
+// take out of the list.
+func BenchmarkSharedToken(b *testing.B) {
+	for _, holders := range []int{1, 1000, 100_000} {
+		s := newSharing(b)
+		s.all(0, holders, s.join)
+		b.Run(fmt.Sprintf("holders=%d", holders), func(b *testing.B) {
+			for i := 0; b.Loop(); i++ {
+				s.all(holders+i, holders+i+1, s.join)
+				s.all(i, i+1, s.leave)
+			}
+		})
 	}
 }
