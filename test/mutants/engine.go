@@ -44,8 +44,8 @@ var engine = []Mutant{
 	},
 	{
 		Name: "acknowledged-in-memory", Bug: "a registration is acknowledged before its commit (P1)",
-		File: "internal/core/admit.go", Old: "\tc.commit.waiting = append(c.commit.waiting, waiter{\n\t\trun:  func() { c.acknowledge(a, ev.Request, gated) },",
-		New:     "\tc.reply(ev.Request, Acknowledged, nil)\n\tc.commit.waiting = append(c.commit.waiting, waiter{\n\t\trun:  func() { c.acknowledge(a, ev.Request, gated) },",
+		File: "internal/core/admit.go", Old: "\tc.commit.waiting = append(c.commit.waiting, waiter{\n\t\trun:  func() { c.acknowledge(a, r, gated) },",
+		New:     "\tc.reply(r, Acknowledged, nil)\n\tc.commit.waiting = append(c.commit.waiting, waiter{\n\t\trun:  func() { c.acknowledge(a, r, gated) },",
 		Package: "./internal/core", Tests: "TestKP01_FailedCommitRegistersNothing|TestP3_HoldsUnderAnyOrderFaultAndCrash",
 	},
 	{
@@ -55,8 +55,13 @@ var engine = []Mutant{
 	},
 	{
 		Name: "clock-on-the-wall", Bug: "deadlines follow the wall clock, and jump with it (P11)",
-		File: "internal/core/core.go", Old: "c.now, c.out = now, make([]Action, 0, 8)\n", New: "c.now, c.out = now, make([]Action, 0, 8)\n\tc.clocks.wall = now.Wall.Add(-now.Boot)\n",
-		Package: "./internal/core", Tests: "TestB91_StepsOfTheWallClockMoveNothing|TestP11_WallClockStepsChangeNothing",
+		File: "internal/core/core.go", Old: "c.now, c.out = now, c.out[:0]\n", New: "c.now, c.out = now, c.out[:0]\n\tc.clocks.wall = now.Wall.Add(-now.Boot)\n",
+		Package: "./internal/core", Tests: "TestM10_WallClockStepsMoveNoCall",
+	},
+	{
+		Name: "date-believed-at-start", Bug: "a session that begins under a wrong date takes live tokens for fresh ones (P11)",
+		File: "internal/core/restore.go", Old: "c.clocks.passed(rec.Authority, rec.ProvedAt, c.now.Boot)", New: "_ = rec.ProvedAt",
+		Package: "./internal/core", Tests: "TestP11_SessionThatBeganUnderAWrongDateLosesNothing",
 	},
 	{
 		Name: "backup-keeps-its-proofs", Bug: "a store restored elsewhere cancels without proving anything again (B69)",
