@@ -31,7 +31,7 @@ type loop struct {
 	draining bool
 	deposed  bool
 	now      clock.Instant // as of the last look
-	asked    bool          // for calls that have not begun
+	asked    []core.Action // calls that the pool does not know yet
 }
 
 func newLoop(r *Renewer, c *core.Core) *loop {
@@ -46,9 +46,8 @@ func newLoop(r *Renewer, c *core.Core) *loop {
 // run turns until ctx ends, then lets calls under way finish. Its error is the
 // engine's own failure.
 func (l *loop) run(ctx context.Context) error {
-	calls, stopCalls := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopCalls()
-	l.pool = newPool(calls, l.r)
+	l.pool = newPool(ctx, l.r)
+	defer l.pool.end()
 	writer := make(chan struct{})
 	go func() {
 		defer close(writer)
@@ -59,7 +58,6 @@ func (l *loop) run(ctx context.Context) error {
 	l.tick(core.Start{})
 	l.turn(ctx)
 	l.draining = true
-	stopCalls()
 	l.drain()
 
 	l.r.inbox.set(inboxClosed)
@@ -160,9 +158,13 @@ func (l *loop) step(ev core.Event) {
 
 // startCalls begins what was asked for, once it can all be put in order.
 func (l *loop) startCalls() {
-	if l.asked {
-		l.asked = false
-		l.pool.start()
+	if len(l.asked) == 0 {
+		return
+	}
+	l.pool.add(l.asked)
+	clear(l.asked)
+	if l.asked = l.asked[:0]; cap(l.asked) > 32*fewItems {
+		l.asked = nil // a burst's memory is given back
 	}
 }
 
@@ -188,8 +190,7 @@ func (l *loop) work(a core.Action) {
 		return
 	}
 	l.flight++
-	l.pool.add(a)
-	l.asked = true
+	l.asked = append(l.asked, a)
 }
 
 func (l *loop) reply(a core.Reply) {
@@ -206,7 +207,7 @@ func (l *loop) reply(a core.Reply) {
 // drain takes the answers of calls under way, since a token that a service has
 // just given out must not be forgotten, and lets the last commit finish.
 func (l *loop) drain() {
-	l.flight -= l.pool.dropQueue()
+	l.flight -= l.pool.stop()
 	limit := time.NewTimer(drainFor)
 	defer limit.Stop()
 	var batch []item

@@ -17,30 +17,48 @@ import (
 // configured, and with one any few of them that hang could take the workers of
 // all others. A call that does not return when its context ends is answered for,
 // and keeps its place in the share until it returns.
+//
+// A worker is a goroutine that makes a call and, when it has returned, the next
+// one that may begin, so that a stack that has grown is used again. It ends when
+// there is none.
 type pool struct {
-	ctx context.Context // ends every call
 	r   *Renewer
+	ctx context.Context // ends every call
+	end context.CancelFunc
 
 	mu    sync.Mutex // guards what follows
 	queue *dispatch.Queue[core.Action]
 	alarm *time.Timer // set while a budget holds calls back
+	watch watch
 }
 
+// newPool returns a pool whose calls have the values of ctx and end with
+// [pool.stop] alone.
 func newPool(ctx context.Context, r *Renewer) *pool {
-	p := &pool{ctx: ctx, r: r, queue: dispatch.New[core.Action](r.limits)}
-	p.alarm = time.AfterFunc(longestSleep, p.start)
-	p.alarm.Stop()
+	p := &pool{r: r, queue: dispatch.New[core.Action](r.limits)}
+	p.ctx, p.end = context.WithCancel(context.WithoutCancel(ctx))
+	p.alarm, p.watch.timer = stopped(p.start), stopped(p.giveUp)
 	return p
 }
 
-// add takes an action that is a call. It begins at the next start.
-func (p *pool) add(a core.Action) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.queue.Add(waiting(a))
+// stopped is a timer that calls f once it is set.
+func stopped(f func()) *time.Timer {
+	t := time.AfterFunc(longestSleep, f)
+	t.Stop()
+	return t
 }
 
-// start begins all that may begin now, and is called again when more may.
+// add takes actions that are calls, and begins all calls that may begin now.
+func (p *pool) add(actions []core.Action) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, a := range actions {
+		p.queue.Add(core.Waiting(a))
+	}
+	p.startLocked()
+}
+
+// start begins all calls that may begin now, and is called again when more may.
 func (p *pool) start() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -48,99 +66,109 @@ func (p *pool) start() {
 }
 
 func (p *pool) startLocked() {
-	now := p.r.clock.Now().Boot
-	p.queue.Start(now, func(c dispatch.Call[core.Action]) {
-		t := p.r.task(c.Value)
-		t.service = c.Service
-		go p.run(t)
+	if c := p.nextLocked(p.r.clock.Now().Boot); c != nil {
+		go p.work(c)
+	}
+}
+
+// nextLocked begins all calls that may begin now: the first is the caller's to
+// make, the others get workers of their own.
+func (p *pool) nextLocked(now time.Duration) (first *call) {
+	p.queue.Start(now, func(waited dispatch.Call[core.Action]) {
+		c := p.r.call(waited)
+		p.watch.add(c)
+		if first == nil {
+			first = c
+		} else {
+			go p.work(c)
+		}
 	})
 	if next, ok := p.queue.Next(); ok {
 		p.alarm.Reset(max(0, min(next-now, longestSleep)))
 	}
+	return first
 }
 
-func (p *pool) run(t task) {
-	ctx, cancel := context.WithTimeout(p.ctx, t.timeout)
+// work makes a call, and then others for as long as one may begin.
+func (p *pool) work(c *call) {
+	for c != nil {
+		ev, o := p.make(c)
+		c = p.returned(c, ev, o)
+	}
+}
+
+func (p *pool) make(c *call) (core.Event, dispatch.Outcome) {
+	ctx, cancel := context.WithTimeout(p.ctx, c.timeout)
 	defer cancel()
-	c := &place{pool: p, service: t.service}
-	done := make(chan core.Event, 1)
-	go func() {
-		ev := guarded(ctx, t)
-		done <- ev
-		c.leave(t.outcome(ctx, ev))
-	}()
-	select {
-	case ev := <-done:
-		t.answer(ev)
-		return
-	case <-ctx.Done():
-	}
-	// What it brings may be a token: it gets a little time to notice.
-	limit := time.NewTimer(lateFor)
-	defer limit.Stop()
-	select {
-	case ev := <-done:
-		t.answer(ev)
-	case <-limit.C:
-		c.giveUp()
-		t.giveUp(fmt.Errorf("no answer: %w", context.Cause(ctx)), done)
-	}
+	ev := p.r.guarded(ctx, c.action)
+	return ev, c.outcome(ctx, ev)
 }
 
-// lateFor is how long a call may take to notice that its context ended.
-const lateFor = 2 * time.Second
-
-// place is a call's place in the share of its service.
-type place struct {
-	pool    *pool
-	service string
-	// Both under the pool's mu.
-	left    bool
-	givenUp bool
-}
-
-// leave gives the place back.
-func (c *place) leave(o dispatch.Outcome) {
-	p := c.pool
+// returned hands on what a call brought, gives its place back and is the next
+// call for its worker.
+func (p *pool) returned(c *call, ev core.Event, o dispatch.Outcome) (next *call) {
+	now := p.r.clock.Now().Boot
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	c.left = true
-	if c.givenUp {
+	givenUp := c.givenUp
+	if givenUp == nil {
+		p.watch.remove(c)
+	} else {
 		o = dispatch.GivenUp
 	}
-	p.queue.Done(p.r.clock.Now().Boot, c.service, o)
-	p.startLocked()
-}
-
-// giveUp says that the call hangs.
-func (c *place) giveUp() {
-	p := c.pool
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if c.left {
-		return
+	p.queue.Done(now, c.service, o)
+	next = p.nextLocked(now)
+	p.mu.Unlock()
+	if givenUp == nil {
+		p.r.inbox.put(item{event: ev})
+		return next
 	}
-	c.givenUp = true
-	p.queue.GiveUp(p.r.clock.Now().Boot, c.service)
-	p.startLocked()
+	<-givenUp
+	if _, ok := ev.(core.Obtained); ok { // a token that comes late is used or cancelled, and not forgotten
+		p.r.inbox.put(item{event: ev, late: true})
+	}
+	return next
 }
 
-// dropQueue forgets what has not begun and returns how much that was.
-func (p *pool) dropQueue() int {
+// giveUp answers for the calls that hang.
+func (p *pool) giveUp() {
+	p.mu.Lock()
+	hung := p.watch.overdue(time.Now())
+	now := p.r.clock.Now().Boot
+	for _, c := range hung {
+		c.givenUp = make(chan struct{})
+		p.queue.GiveUp(now, c.service)
+	}
+	p.startLocked()
+	p.mu.Unlock()
+	why := context.DeadlineExceeded
+	if p.ctx.Err() != nil {
+		why = p.ctx.Err()
+	}
+	for _, c := range hung {
+		p.r.inbox.put(item{event: c.unfinished(fmt.Errorf("no answer: %w", why))})
+		close(c.givenUp)
+	}
+}
+
+// stop ends the calls under way, forgets those that have not begun and returns
+// how many these were.
+func (p *pool) stop() int {
+	p.end()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.alarm.Stop()
+	p.watch.hurry()
 	return p.queue.Drop()
 }
 
 // guarded turns a panic of a provider or stager into an error of this one call.
-func guarded(ctx context.Context, t task) (ev core.Event) {
+func (r *Renewer) guarded(ctx context.Context, a core.Action) (ev core.Event) {
 	defer func() {
 		if err := panicError(recover()); err != nil {
-			ev = t.failed(err)
+			ev = core.Failed(a, err)
 		}
 	}()
-	return t.do(ctx)
+	return r.do(ctx, a)
 }
 
 // panicError is a recovered panic as an error. Of what was thrown only the

@@ -69,7 +69,7 @@ var arrows = map[string][]string{
 	"plugins/plugintest/testplugin": {"plugins", "plugins/pluginmain", "plugins/pluginhost", "internal/pluginwire/...", "examples/gatepass/pass"},
 	"internal/conformance":          {},
 	"internal/control":              {"plugins", "appregistry", "renewer", "hadooptoken"},
-	"internal/core":                 {"appregistry", "plugins", "internal/wheel", "internal/clock"},
+	"internal/core":                 {"appregistry", "plugins", "internal/wheel", "internal/clock", "internal/dispatch"},
 	"internal/hadoopconf":           {},
 	"internal/hadooppb":             {},
 	"internal/hclogslog":            {},

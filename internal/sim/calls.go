@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"errors"
-	"math"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
@@ -98,34 +97,8 @@ func (w *world) capacity() float64 {
 	return min(share, w.cfg.CallsPerSecond)
 }
 
-// staging is the file system of all applications, as a service.
-const staging = "staging"
-
-// waiting is an action that is a call, as it waits for its turn.
-func waiting(a core.Action) dispatch.Call[core.Action] {
-	c := dispatch.Call[core.Action]{Value: a}
-	switch a := a.(type) {
-	case core.Obtain:
-		c.Service, c.Tenant, c.Class, c.Before = a.Authority.Name, a.Tenant, classOf(a.First), a.Before
-	case core.Renew:
-		c.Service, c.Tenant, c.Class, c.Before = a.Authority.Name, a.Tenant, classOf(a.First), a.Before
-	case core.Cancel:
-		c.Service, c.Tenant, c.Class, c.Before = a.Authority.Name, a.Tenant, dispatch.Last, a.Before
-	case core.Stage:
-		c.Service, c.Tenant, c.Before, c.Class = staging, a.Set.App.Owner, math.MaxInt64, dispatch.First
-	}
-	return c
-}
-
-func classOf(first bool) dispatch.Class {
-	if first {
-		return dispatch.First
-	}
-	return dispatch.Due
-}
-
 func (w *world) limits(service string) dispatch.Limits {
-	if service == staging {
+	if core.Stages(service) {
 		return dispatch.Limits{Share: 8}
 	}
 	return dispatch.Limits{Share: w.cfg.PerAuthority, Rate: w.cfg.CallsPerSecond}
@@ -139,10 +112,10 @@ func (e *engine) start() {
 	w := e.w
 	e.queue.Start(w.now, func(c dispatch.Call[core.Action]) {
 		if a, ok := c.Value.(core.Stage); ok {
-			e.stage(a)
+			e.stage(c.Service, a)
 			return
 		}
-		e.send(w.call(c.Value))
+		e.send(w.call(c))
 	})
 	if next, ok := e.queue.Next(); ok && (next < e.alarm || e.alarm <= w.now) {
 		e.alarm = max(next, w.now)
@@ -178,16 +151,8 @@ type call struct {
 	timeout time.Duration
 }
 
-func (w *world) call(a core.Action) call {
-	c := call{action: a}
-	switch a := a.(type) {
-	case core.Obtain:
-		c.svc, c.timeout = w.service(a.Authority), a.Timeout
-	case core.Renew:
-		c.svc, c.timeout = w.service(a.Authority), a.Timeout
-	case core.Cancel:
-		c.svc, c.timeout = w.service(a.Authority), a.Timeout
-	}
+func (w *world) call(waited dispatch.Call[core.Action]) call {
+	c := call{svc: w.service(waited.Service), action: waited.Value, timeout: core.Timeout(waited.Value)}
 	if c.timeout <= 0 || c.timeout > w.cfg.CallTimeout {
 		c.timeout = w.cfg.CallTimeout
 	}
@@ -203,7 +168,7 @@ const (
 
 // send makes a call.
 func (e *engine) send(c call) {
-	w, name := e.w, c.svc.authority.Name
+	w, name := e.w, c.svc.name
 	fate := w.fateAt(c.svc)
 	c.svc.calls.sent(w.now, fate)
 	wait := w.latency()
@@ -211,7 +176,7 @@ func (e *engine) send(c call) {
 		w.at(w.now+wait, func() { e.done(name, outcome(fate), w.perform(c, fate)) })
 		return
 	}
-	late := c.failed(errOf[fate])
+	late := core.Failed(c.action, errOf[fate])
 	if fate == hangsDone {
 		w.at(w.now+wait, func() { late = w.perform(c, works) })
 	}
@@ -237,7 +202,7 @@ func (e *engine) send(c call) {
 // caller hears.
 func (w *world) perform(c call, f fate) core.Event {
 	if !f.takesEffect() {
-		return c.failed(errOf[f])
+		return core.Failed(c.action, errOf[f])
 	}
 	var ev core.Event
 	switch a := c.action.(type) {
@@ -251,26 +216,14 @@ func (w *world) perform(c call, f fate) core.Event {
 		ev = core.Cancelled{Job: a.Job, Err: w.cancel(c.svc, a.Token)}
 	}
 	if f != works {
-		return c.failed(errOf[f])
+		return core.Failed(c.action, errOf[f])
 	}
 	return ev
 }
 
-func (c call) failed(err error) core.Event {
-	switch a := c.action.(type) {
-	case core.Obtain:
-		return core.Obtained{Job: a.Job, Err: err}
-	case core.Renew:
-		return core.Renewed{Job: a.Job, Err: err}
-	case core.Cancel:
-		return core.Cancelled{Job: a.Job, Err: err}
-	}
-	return nil
-}
-
 // stage writes a set to an application's directory, which stands on none of the
 // services and fails as often as they do.
-func (e *engine) stage(a core.Stage) {
+func (e *engine) stage(service string, a core.Stage) {
 	w := e.w
 	fate, wait := w.fate(), w.latency()
 	if fate.silent() {
@@ -285,6 +238,6 @@ func (e *engine) stage(a core.Stage) {
 				ev.Receipt, ev.Err = receipt, err
 			}
 		}
-		e.done(staging, outcome(fate), ev)
+		e.done(service, outcome(fate), ev)
 	})
 }

@@ -125,12 +125,12 @@ func (e *engine) do(act core.Action) {
 	case core.Commit:
 		e.save(act)
 	case core.Renew:
-		if l := e.w.service(act.Authority).leases[string(act.Token.Identifier)]; l != nil && !l.askedSince {
+		if l := e.w.service(act.Authority.String()).leases[string(act.Token.Identifier)]; l != nil && !l.askedSince {
 			l.askedSince, l.askedAt = true, e.w.now
 		}
-		e.queue.Add(waiting(act))
+		e.queue.Add(core.Waiting(act))
 	default:
-		e.queue.Add(waiting(act))
+		e.queue.Add(core.Waiting(act))
 	}
 }
 

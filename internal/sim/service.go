@@ -26,6 +26,7 @@ const (
 // what each token went through.
 type service struct {
 	index     int
+	name      string // as calls have it
 	authority appregistry.Authority
 	secrets   *hadooptest.SecretManager
 	skew      time.Duration

@@ -55,8 +55,9 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 		if i%2 == 1 {
 			skew = -skew
 		}
+		authority := appregistry.Authority{Instance: "hdfs", Name: fmt.Sprintf("ns%d", i+1)}
 		w.services = append(w.services, &service{
-			index: i, authority: appregistry.Authority{Instance: "hdfs", Name: fmt.Sprintf("ns%d", i+1)},
+			index: i, name: authority.String(), authority: authority,
 			secrets: hadooptest.NewSecretManager(c.Lifetimes), skew: skew, protected: i%2 == 0,
 			leases: map[string]*lease{}, calls: Calls{},
 		})
@@ -103,13 +104,13 @@ func (w *world) at(t time.Duration, run func()) { w.events.add(max(t, w.now), ru
 // wall is what our own clock shows.
 func (w *world) wall() time.Time { return w.origin.Add(w.now + w.off) }
 
-func (w *world) service(a appregistry.Authority) *service {
+func (w *world) service(name string) *service {
 	for _, s := range w.services {
-		if s.authority == a {
+		if s.name == name {
 			return s
 		}
 	}
-	w.fail(fmt.Errorf("the engine called %s, which is not there", a))
+	w.fail(fmt.Errorf("the engine called %s, which is not there", name))
 	return w.services[0]
 }
 

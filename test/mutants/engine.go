@@ -95,8 +95,13 @@ var engine = []Mutant{
 	},
 	{
 		Name: "panic-passes-through", Bug: "a provider that panics takes the process along (YARN-11384)",
-		File: "renewer/pool.go", Old: "if err := panicError(recover()); err != nil {\n\t\t\tev = t.failed(err)\n\t\t}", New: "_ = ev",
+		File: "renewer/pool.go", Old: "if err := panicError(recover()); err != nil {\n\t\t\tev = core.Failed(a, err)\n\t\t}", New: "_ = ev",
 		Package: "./renewer", Tests: "TestY19_PanicIsAnErrorOfThatJob",
+	},
+	{
+		Name: "hung-for-ever", Bug: "nobody answers for a call that never returns (B12)",
+		File: "renewer/watch.go", Old: "w.timer.Reset(time.Until(at))", New: "_ = at",
+		Package: "./renewer", Tests: "TestCalls_ThatHangAreEachAnsweredForInTheirTime",
 	},
 	{
 		Name: "launcher-takes-it-along", Bug: "a group's token ends with the launcher that brought it (Oozie, MAPREDUCE-1430)",
