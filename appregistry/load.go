@@ -66,8 +66,9 @@ func (k refKind) count(n *node) {
 // current is an entry's current token, which the entry was loaded with.
 type current struct{ entry, token uint64 }
 
-// Loader begins to load. The functions, of which each may be nil, see each
-// application and token as it is stored, for as long as they run.
+// Loader begins to load. The functions, of which each may be nil, are shown each
+// application and token, for as long as they run. What one changes of a token's
+// state is taken, and not noted as a change.
 func (r *Registry) Loader(app func(*AppRecord), token func(*TokenRecord)) *Loader {
 	return &Loader{
 		r: r, app: app, token: token,
@@ -119,9 +120,14 @@ func (l *Loader) load(k recordKey, value []byte) error {
 		if err != nil {
 			return err
 		}
-		if taken = l.loadToken(t); l.token != nil {
-			l.token(t)
+		if l.fresh(k.seq) {
+			l.loadToken(t)
+			return nil
 		}
+		if err = l.r.load(k, value); err == nil && l.token != nil {
+			l.token(l.r.Token(t.ID))
+		}
+		return err
 	}
 	if taken {
 		return nil
@@ -229,10 +235,10 @@ func (l *Loader) loadEntry(e *EntryRecord) bool {
 	return true
 }
 
-func (l *Loader) loadToken(t *TokenRecord) bool {
+func (l *Loader) loadToken(t *TokenRecord) {
 	r, id := l.r, uint64(t.ID)
-	if !l.fresh(id) {
-		return false
+	if l.token != nil {
+		l.token(t)
 	}
 	n := node{id: id, table: tokenTable, token: t}
 	for _, ref := range l.refs.take(id) {
@@ -245,7 +251,6 @@ func (l *Loader) loadToken(t *TokenRecord) bool {
 		}
 	}
 	l.fold(&n)
-	return true
 }
 
 // Done ends the loading. What was referred to and has no record is noted as well.

@@ -113,6 +113,9 @@ type Counts struct {
 	Ready   int // of them, those whose first credentials were staged
 	Entries int
 	Tokens  map[appregistry.State]int // none of a state: it is not in it
+	// Restoring is how many stored applications and tokens wait to be planned yet,
+	// after a start. They are there, and are registered and unregistered as all are.
+	Restoring int
 }
 
 // AppStatus is what an operator may know of one application. It holds no secret.

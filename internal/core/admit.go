@@ -77,6 +77,12 @@ func newApp(rec *appregistry.AppRecord) *app {
 func (c *Core) addApp(rec *appregistry.AppRecord) *app {
 	a := newApp(rec)
 	rec.Attach(a)
+	c.noteApp(rec)
+	return a
+}
+
+// noteApp takes note of an application that was not there before.
+func (c *Core) noteApp(rec *appregistry.AppRecord) {
 	c.joinGroup(rec)
 	if rec.Replaces != 0 {
 		c.rivals[rec.App.Key()] = rec.Seq
@@ -84,7 +90,6 @@ func (c *Core) addApp(rec *appregistry.AppRecord) *app {
 	if rec.Ready {
 		c.counters.ready++
 	}
-	return a
 }
 
 // acknowledge: the registration is durable. Now its tokens are verified and

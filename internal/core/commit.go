@@ -136,6 +136,7 @@ func (c *Core) stop(err error, aboard []waiter) {
 	c.emit(Notify{What: StoreTaken, Op: "store", Err: err})
 	waiting := append(aboard, c.commit.waiting...)
 	c.commit.waiting = nil
+	c.stored, c.pending = stored{}, pending{}
 	for _, w := range waiting {
 		switch {
 		case w.fail != nil:

@@ -42,13 +42,15 @@ type Config struct {
 	// Open is how many records are kept open beside those in use; 0: some
 	// thousand, below 0: none.
 	Open int
+	// AtOnce is how many stored records a tick sets going; 0: some hundred.
+	AtOnce int
 }
 
 // Core is the engine. Make one with [New].
 type Core struct {
 	cfg    Config
 	reg    *appregistry.Registry
-	loader *appregistry.Loader // until the start
+	loader *appregistry.Loader
 	wheel  *wheel.Wheel
 	random *rand.Rand
 	clocks clocks
@@ -66,6 +68,8 @@ type Core struct {
 	jobs       map[Job]job
 	lastJob    Job
 
+	stored   stored  // until all of it is pending
+	pending  pending // until all of it goes
 	commit   committer
 	counters counters
 	lazy     map[appregistry.TokenID]struct{} // changed, to be written within lazyFor
@@ -86,7 +90,8 @@ func New(cfg Config) *Core {
 		supplies:  map[appregistry.Supply]*supply{}, numbered: map[uint64]*supply{},
 		jobs: map[Job]job{}, lazy: map[appregistry.TokenID]struct{}{},
 	}
-	c.loader = c.reg.Loader(nil, nil)
+	c.stored.clocks = map[appregistry.Authority]*storedClock{}
+	c.loader = c.reg.Loader(c.storedApp, c.storedToken)
 	for name, i := range cfg.Instances {
 		c.instances[name] = &i
 	}
@@ -109,7 +114,7 @@ func (c *Core) Step(now clock.Instant, ev Event) []Action {
 	c.handle(ev)
 	c.flush()
 	_, idle := ev.(Tick)
-	c.tidy(idle)
+	c.tidy(idle && !c.pending.going)
 	return c.out
 }
 
@@ -137,6 +142,8 @@ func (c *Core) handle(ev Event) {
 		c.tokenCommand(ev)
 	case ResumeCancels:
 		c.resumeCancels(ev)
+	case Tick:
+		c.resumeSome()
 	}
 }
 
@@ -160,6 +167,9 @@ func (c *Core) turnAway(ev Event, err error) {
 func (c *Core) Next() (time.Duration, bool) {
 	if c.taken != nil {
 		return 0, false
+	}
+	if c.pending.going {
+		return c.now.Boot, true
 	}
 	return c.wheel.Next()
 }

@@ -8,6 +8,9 @@ type Counts struct {
 	Apps, Ready int
 	Entries     int
 	Tokens      map[appregistry.State]int // none of a state: it is not in it
+	// Restoring is how much of what was stored waits to be planned yet, in a
+	// session that has just begun.
+	Restoring int
 }
 
 // counters are kept as things change: counting a million tokens takes a second.
@@ -18,7 +21,7 @@ type counters struct {
 
 // Counts is how much there is now.
 func (c *Core) Counts() Counts {
-	n := Counts{Apps: c.reg.Apps() - len(c.rivals), Ready: c.counters.ready, Entries: c.reg.Entries(), Tokens: map[appregistry.State]int{}}
+	n := Counts{Apps: c.reg.Apps() - len(c.rivals), Ready: c.counters.ready, Entries: c.reg.Entries(), Tokens: map[appregistry.State]int{}, Restoring: c.stored.left() + c.pending.left()}
 	for s, count := range c.counters.tokens {
 		if count != 0 {
 			n.Tokens[appregistry.State(s)] = count

@@ -68,24 +68,43 @@ func (c *Core) app(seq uint64) *app {
 	if a, ok := rec.Attached().(*app); ok {
 		return a
 	}
+	if len(rec.Folded()) == 0 { // nobody has asked for it in this session
+		a := c.restoredApp(rec)
+		rec.Attach(a)
+		return a
+	}
 	a := newApp(rec)
 	a.unfold(rec.Folded())
 	rec.Attach(a)
 	return a
 }
 
-// token is what the engine knows of a token, nil where that is forgotten.
+// token is what the engine knows of a token, nil where that is forgotten. One of
+// an earlier session that was not planned yet is planned, since it is wanted.
 func (c *Core) token(id appregistry.TokenID) *token {
+	t := c.peek(id)
+	if t != nil && t.stored && c.pending.going && !c.candidate(t) {
+		c.resumeToken(t)
+	}
+	return t
+}
+
+// peek is as token, for who only looks.
+func (c *Core) peek(id appregistry.TokenID) *token {
 	rec := c.reg.Token(id)
 	if rec == nil {
 		return nil
 	}
-	if t, ok := rec.Attached().(*token); ok {
-		return t
+	t, ok := rec.Attached().(*token)
+	if !ok {
+		if folded := rec.Folded(); len(folded) == 0 {
+			t = c.restoredToken(rec)
+		} else {
+			t = newToken(rec)
+			t.unfold(folded)
+		}
+		rec.Attach(t)
 	}
-	t := newToken(rec)
-	t.unfold(rec.Folded())
-	rec.Attach(t)
 	return t
 }
 
@@ -106,6 +125,7 @@ const (
 	hasReaders
 	timerIsNext // the timer is set for what is next, as it mostly is
 	isOrdered
+	isStored
 )
 
 // Fold implements [appregistry.Session].
@@ -129,6 +149,7 @@ func (t *token) Fold(b []byte) ([]byte, bool) {
 	mark(isFixed, t.fixed)
 	mark(isForced, t.forced)
 	mark(isOrdered, t.ordered)
+	mark(isStored, t.stored)
 	mark(isDead, t.dead)
 	mark(isWarned, t.warned)
 	mark(hasFailures, t.failures != 0)
@@ -170,7 +191,7 @@ func (t *token) unfold(b []byte) {
 	u.time(flags&hasRenewed, &t.renewedAt)
 	u.time(flags&hasReaders, &t.readUntil)
 	t.fixed, t.forced, t.dead = flags&isFixed != 0, flags&isForced != 0, flags&isDead != 0
-	t.warned, t.ordered = flags&isWarned != 0, flags&isOrdered != 0
+	t.warned, t.ordered, t.stored = flags&isWarned != 0, flags&isOrdered != 0, flags&isStored != 0
 	if flags&hasFailures != 0 {
 		t.failures = int(u.uvarint())
 	}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -23,6 +24,27 @@ type header struct {
 	Session uint64 `json:"session"`
 }
 
+// stored is what is found out about records while they are loaded, so that none
+// has to be opened before somebody asks for it.
+type stored struct {
+	clocks map[appregistry.Authority]*storedClock
+	tokens []storedToken
+	apps   []uint64
+}
+
+// storedClock is what an authority's tokens say about its clock.
+type storedClock struct {
+	skews []time.Duration // those that differ from the one before
+	shown time.Time       // the latest date that it has shown
+}
+
+type storedToken struct {
+	id  appregistry.TokenID
+	end int64 // in milliseconds, by its service's clock
+}
+
+func (s *stored) left() int { return len(s.tokens) + len(s.apps) }
+
 // Load takes one record of the store, in the store's order, before Start. The
 // core keeps no slice of it.
 func (c *Core) Load(key, value []byte) error {
@@ -32,6 +54,57 @@ func (c *Core) Load(key, value []byte) error {
 	}
 	_, err := c.loader.Load(key, value)
 	return err
+}
+
+// storedApp takes note of an application that was loaded.
+func (c *Core) storedApp(rec *appregistry.AppRecord) {
+	c.noteApp(rec)
+	c.stored.apps = append(c.stored.apps, rec.Seq)
+	for _, authority := range rec.Plan {
+		c.supplyFor(planned(rec.App, authority)).planners[rec.Seq] = struct{}{}
+	}
+}
+
+// storedToken takes note of a token that was loaded, and brings it into the state
+// that it has after a restart.
+func (c *Core) storedToken(rec *appregistry.TokenRecord) {
+	s := c.stored.clocks[rec.Authority]
+	if s == nil {
+		s = &storedClock{}
+		c.stored.clocks[rec.Authority] = s
+	}
+	if last := len(s.skews) - 1; last < 0 || s.skews[last] != rec.Skew {
+		s.skews = append(s.skews, rec.Skew)
+	}
+	if rec.Proof != appregistry.ProofNone && rec.ProvedAt.After(s.shown) {
+		s.shown = rec.ProvedAt
+	}
+	end := int64(math.MaxInt64)
+	for _, date := range [...]time.Time{rec.Expires, rec.Max} {
+		if !date.IsZero() {
+			end = min(end, date.UnixMilli())
+		}
+	}
+	c.stored.tokens = append(c.stored.tokens, storedToken{rec.ID, end})
+	c.afterRestart(rec)
+	c.counters.tokens[rec.State]++
+}
+
+// afterRestart brings a record into the state that it has after a restart: what
+// was under way is under way no more.
+func (c *Core) afterRestart(rec *appregistry.TokenRecord) {
+	switch s := rec.State; {
+	case leaving(s):
+		rec.State = appregistry.CancelPending
+	case ended(s):
+	case rec.Ours && c.handsOff(rec) != "":
+		rec.State, rec.Reason = appregistry.Foreign, c.handsOff(rec)
+	case rec.Ours && rec.Proof != appregistry.ProofNone && rec.Reason == "" && (s == appregistry.Live || s == appregistry.Publishing):
+		// It rests as most do, and most will be found as they were: those need
+		// not be written again.
+	case rec.Ours || s != appregistry.Foreign:
+		rec.State = appregistry.New
+	}
 }
 
 // start begins a session: a new epoch, and everything planned anew from the
@@ -58,48 +131,57 @@ func (c *Core) start() {
 	if c.reg.CancelsPaused() {
 		c.emit(Notify{What: CancelsPaused, Op: "cancel"})
 	}
-	c.restoreTokens(elsewhere)
-	restored := c.reg.AppSeqs()
-	each(c, restored, c.restoreApp)
-	c.afterCommit(func() { c.resume(restored) })
-}
-
-func (c *Core) restoreApp(seq uint64) {
-	a := c.addApp(c.reg.App(seq))
-	a.durable, a.restored, a.updateAt = true, true, c.ownClock(a.rec.Published.NextUpdate)
-	for _, authority := range a.rec.Plan {
-		c.supplyFor(planned(a.rec.App, authority)).planners[seq] = struct{}{}
+	c.restoreClocks()
+	if elsewhere {
+		c.dropProofs()
 	}
+	c.afterCommit(c.resume)
 }
 
-// restoreTokens brings records into the states that they have after a restart:
-// what was under way is under way no more.
-func (c *Core) restoreTokens(elsewhere bool) {
-	each(c, c.reg.TokenIDs(), func(id appregistry.TokenID) { c.restoreToken(c.reg.Token(id), elsewhere) })
-}
-
-func (c *Core) restoreToken(rec *appregistry.TokenRecord, elsewhere bool) {
-	c.clocks.restore(rec.Authority, rec.Skew)
-	if rec.Proof != appregistry.ProofNone {
-		c.clocks.passed(rec.Authority, rec.ProvedAt, c.now.Boot)
+func (c *Core) restoreClocks() {
+	for authority, s := range c.stored.clocks {
+		for _, skew := range s.skews {
+			c.clocks.restore(authority, skew)
+		}
+		if !s.shown.IsZero() {
+			c.clocks.passed(authority, s.shown, c.now.Boot)
+		}
 	}
-	if elsewhere && rec.Proof != appregistry.ProofNone {
+	c.stored.clocks = nil
+}
+
+// dropProofs has all proved again, in the commit that makes the store ours: half of
+// it would be taken for all by the session after a crash.
+func (c *Core) dropProofs() {
+	each(c, c.stored.tokens, func(s storedToken) {
+		rec := c.token(s.id).rec
+		if rec.Proof == appregistry.ProofNone {
+			return
+		}
 		rec.Proof = appregistry.ProofNone
+		c.counters.tokens[rec.State]--
+		c.afterRestart(rec)
+		c.counters.tokens[rec.State]++
 		c.reg.PutToken(rec)
+	})
+}
+
+// restoredToken is a token of an earlier session that nobody has asked for in this one.
+func (c *Core) restoredToken(rec *appregistry.TokenRecord) *token {
+	t := newToken(rec)
+	t.stored, t.readUntil = true, c.ownClock(rec.ReadUntil)
+	return t
+}
+
+func (c *Core) restoredApp(rec *appregistry.AppRecord) *app {
+	a := newApp(rec)
+	a.durable, a.restored, a.updateAt = true, true, c.ownClock(rec.Published.NextUpdate)
+	if left := rec.LeaveAt; !left.IsZero() {
+		// Whatever a stepped clock says, it was to stay no longer than this.
+		most := max(rec.App.Duration("linger"), groupWait)
+		a.leaveAt = c.now.Boot + min(max(0, left.Sub(c.now.Wall)), most)
 	}
-	switch s := rec.State; {
-	case leaving(s):
-		rec.State = appregistry.CancelPending
-	case ended(s):
-	case rec.Ours && c.handsOff(rec) != "":
-		rec.State, rec.Reason = appregistry.Foreign, c.handsOff(rec)
-	case rec.Ours && rec.Proof != appregistry.ProofNone && rec.Reason == "" && (s == appregistry.Live || s == appregistry.Publishing):
-		// It rests as most do, and most will be found as they were: those need
-		// not be written again.
-	case rec.Ours || s != appregistry.Foreign:
-		rec.State = appregistry.New
-	}
-	c.addToken(rec).readUntil = c.ownClock(rec.ReadUntil)
+	return a
 }
 
 // ownClock is when our own clock shows the date, unless it is stepped; 0 for the
@@ -111,44 +193,77 @@ func (c *Core) ownClock(date time.Time) time.Duration {
 	return c.now.Boot + min(max(date.Sub(c.now.Wall), -farthest), farthest)
 }
 
-// resume sets everything going, what ends first in front.
-func (c *Core) resume(apps []uint64) {
-	type due struct {
-		at time.Duration
-		id appregistry.TokenID
+// pending is what was stored and is to be set going.
+type pending struct {
+	going  bool          // the store has this session's epoch
+	tokens []storedToken // what ends first in front
+	apps   []uint64
+	loose  []appregistry.TokenID // in their grace, or their holder's leaving was cut short
+}
+
+func (p *pending) left() int { return len(p.tokens) + len(p.apps) }
+
+// fewAtOnce is how much is set going by a tick: other events wait so long.
+const fewAtOnce = 500
+
+// resume begins to set everything going, what ends first in front.
+func (c *Core) resume() {
+	c.pending = pending{going: true, tokens: c.stored.tokens, apps: c.stored.apps}
+	c.stored = stored{}
+	slices.SortFunc(c.pending.tokens, func(a, b storedToken) int { return cmp.Or(cmp.Compare(a.end, b.end), cmp.Compare(a.id, b.id)) })
+	c.resumeSome()
+}
+
+// resumeSome sets some more going. What somebody asks for meanwhile is not waited
+// for; see [Core.token].
+func (c *Core) resumeSome() {
+	p := &c.pending
+	some := cmp.Or(c.cfg.AtOnce, fewAtOnce)
+	switch {
+	case len(p.tokens) > 0:
+		each(c, next(&p.tokens, some), c.resumeStored)
+	case len(p.apps) > 0:
+		each(c, next(&p.apps, some), func(seq uint64) {
+			if a := c.app(seq); a != nil {
+				c.resumeApp(a)
+			}
+		})
+	case len(p.loose) > 0:
+		each(c, next(&p.loose, some), func(id appregistry.TokenID) {
+			if t := c.token(id); t != nil {
+				c.release(t)
+			}
+		})
 	}
-	var tokens []due
-	each(c, c.reg.TokenIDs(), func(id appregistry.TokenID) {
-		if t := c.token(id); t != nil && t.job == 0 && !t.timer.isSet() {
-			c.resumeToken(t)
-			tokens = append(tokens, due{c.lastEnd(t), id})
-		}
-	})
-	slices.SortStableFunc(tokens, func(a, b due) int { return cmp.Compare(a.at, b.at) })
-	var loose []appregistry.TokenID // in their grace, or their holder's leaving was cut short
-	each(c, tokens, func(d due) {
-		t := c.token(d.id)
-		if t == nil {
-			return
-		}
-		c.schedule(t)
-		if !c.reg.Referenced(d.id) {
-			loose = append(loose, d.id)
-		}
-	})
-	each(c, apps, func(seq uint64) {
-		if a := c.app(seq); a != nil {
-			c.resumeApp(a)
-		}
-	})
-	each(c, loose, func(id appregistry.TokenID) {
-		if t := c.token(id); t != nil {
-			c.release(t)
-		}
-	})
+	if p.left()+len(p.loose) == 0 {
+		*p = pending{}
+	}
+}
+
+// next takes some off the front.
+func next[T any](all *[]T, some int) []T {
+	some = min(some, len(*all))
+	part := (*all)[:some]
+	*all = (*all)[some:]
+	return part
+}
+
+func (c *Core) resumeStored(s storedToken) {
+	t := c.token(s.id)
+	if t == nil {
+		return
+	}
+	if t.stored {
+		c.resumeToken(t)
+	}
+	if !c.reg.Referenced(s.id) {
+		c.pending.loose = append(c.pending.loose, s.id)
+	}
 }
 
 func (c *Core) resumeToken(t *token) {
+	t.stored = false
+	defer c.schedule(t)
 	switch s := t.rec.State; {
 	case ended(s):
 		t.endAt = c.rememberedUntil(t)
@@ -176,12 +291,9 @@ func (c *Core) resumeToken(t *token) {
 }
 
 func (c *Core) resumeApp(a *app) {
-	if left := a.rec.LeaveAt; left.IsZero() {
+	if a.rec.LeaveAt.IsZero() {
 		c.stay(a)
 	} else {
-		// Whatever a stepped clock says, it was to stay no longer than this.
-		most := max(a.rec.App.Duration("linger"), groupWait)
-		a.leaveAt = c.now.Boot + min(max(0, left.Sub(c.now.Wall)), most)
 		c.scheduleApp(a)
 	}
 	a.open = 1

@@ -63,9 +63,9 @@ func (c *Core) entryView(rec *appregistry.EntryRecord) appregistry.Entry {
 		e.Holders = append(e.Holders, c.reg.App(seq).App.Key())
 	}
 	for _, id := range slices.Backward(c.reg.TokensOf(rec.ID)) {
-		e.Tokens = append(e.Tokens, c.tokenView(c.token(id)))
+		e.Tokens = append(e.Tokens, c.tokenView(c.peek(id)))
 		if id == rec.Current {
-			e.Owner = c.token(id).rec.Owner
+			e.Owner = c.reg.Token(id).Owner
 		}
 	}
 	slices.SortStableFunc(e.Tokens, func(a, b appregistry.TokenStatus) int {
@@ -86,7 +86,7 @@ func currentFirst(current, id appregistry.TokenID) int {
 func (c *Core) Remembered() []appregistry.TokenStatus {
 	var tokens []appregistry.TokenStatus
 	each(c, c.reg.TokenIDs(), func(id appregistry.TokenID) {
-		if t := c.token(id); c.reg.Entry(t.rec.Entry) == nil {
+		if t := c.peek(id); c.reg.Entry(t.rec.Entry) == nil {
 			tokens = append(tokens, c.tokenView(t))
 		}
 	})
@@ -97,6 +97,9 @@ func (c *Core) tokenView(t *token) appregistry.TokenStatus {
 	r, next := t.rec, c.nextOf(t)
 	if s := c.successorSupply(t); s != nil && s.timer.isSet() {
 		next = min(next, s.timer.at)
+	}
+	if t.stored && c.pending.going {
+		next = c.now.Boot // when it will be done is being found out
 	}
 	if next == never && c.commit.retry.isSet() {
 		next = c.commit.retry.at // it waits for the store

@@ -28,6 +28,7 @@ type token struct {
 	renewedAt time.Duration // the last success
 	readUntil time.Duration // when the last readers of a set with it look for the next one
 	gates     []uint64      // applications whose first set waits for its first answer
+	stored    bool          // by an earlier session, and nothing is planned for it in this one
 	warned    bool          // of an end that nobody here can put off
 	forced    bool          // an operator wants it cancelled, holders or not
 	ordered   bool          // an operator asked for its cancel

@@ -66,7 +66,8 @@ func newWorld(t fataler, interval, max time.Duration) *world {
 		t: t, wall: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), store: map[string][]byte{},
 		targets: map[string]*target{}, replies: map[core.Request][]core.Reply{},
 		// Whatever can be folded is: nothing may depend on a record staying open.
-		cfg: core.Config{Open: -1},
+		// And what was stored is set going one by one, between all that happens.
+		cfg: core.Config{Open: -1, AtOnce: 1},
 	}
 	w.svc = newService(func() time.Time { return w.wall.Add(w.boot) }, interval, max)
 	w.start()

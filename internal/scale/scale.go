@@ -147,9 +147,19 @@ func (m *measurement) first(ctx context.Context, r *renewer.Renewer) error {
 // second measures a start from what the first session left.
 func (m *measurement) second(ctx context.Context, r *renewer.Renewer) error {
 	m.add("restart.accepts", time.Since(m.restarted).Seconds(), "s")
-	// It is answered when the commit behind the one that sets all timers is done.
 	if err := r.Register(ctx, m.app(m.load.Apps)); err != nil {
 		return err
+	}
+	m.add("restart.answers", time.Since(m.restarted).Seconds(), "s")
+	for {
+		n, err := r.As(renewer.Caller{Trusted: true}).Counts(ctx)
+		if err != nil {
+			return err
+		}
+		if n.Restoring == 0 {
+			break
+		}
+		<-time.After(10 * time.Millisecond)
 	}
 	m.add("restart.armed", time.Since(m.restarted).Seconds(), "s")
 	m.add("restart.cpu", usage().since(m.usage).cpu.Seconds(), "s")
