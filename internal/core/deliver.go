@@ -411,12 +411,11 @@ const readAgain = time.Hour
 // published: the generation is at every target. Only now may what it took the
 // place of go.
 func (c *Core) published(a *app, r *round) {
-	old, readUntil := union(a.rec.Published.Tokens, a.rec.Offered), a.updateAt
-	if readUntil != 0 && readUntil < c.now.Boot {
-		readUntil = c.now.Boot + readAgain
-	}
-	// Some may still sleep over an earlier set, which told a later time.
-	a.rec.Offered, a.updateAt = nil, max(readUntil, r.update)
+	old := union(a.rec.Published.Tokens, a.rec.Offered)
+	// Each sleeps until a time that some set told, or has just looked in vain: of
+	// several sets the first may have told a time that is past by now.
+	readUntil := max(a.updateAt, c.now.Boot+readAgain)
+	a.rec.Offered, a.updateAt = nil, max(a.updateAt, r.update)
 	a.round, a.failures, a.stageAt, a.trouble = nil, 0, never, ""
 	a.rec.Published = appregistry.Published{Generation: r.set.Generation, Digest: r.made.digest, Tokens: r.made.tokens, NextUpdate: c.wall(a.updateAt)}
 	c.reg.PutApp(a.rec)

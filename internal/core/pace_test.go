@@ -95,11 +95,11 @@ func TestT12_CancelThatOutlivesItsTokenDoesNotSpin(t *testing.T) {
 // Nobody knows when the old token ends: it gets the whole grace.
 func TestP4_GraceOfATokenWhoseEndIsUnknown(t *testing.T) {
 	w := newWorld(t, day, 365*day)
-	w.cfg.Policy = core.Policy{ReplaceOnly: true, DefaultValidity: time.Hour, Grace: 40 * time.Second}
+	w.cfg.Policy = core.Policy{ReplaceOnly: true, DefaultValidity: 40 * time.Hour, Grace: 40 * time.Second}
 	w.crash()
 	var looked, cancelled time.Duration
 	w.step(w.event(registration{app: app("a"), plan: plan(ns1)}))
-	for cancelled == 0 && w.boot < day {
+	for cancelled == 0 && w.boot < 3*day {
 		if len(w.out) == 0 {
 			next, _ := w.core.Next()
 			w.boot = max(w.boot, next)

@@ -1,6 +1,8 @@
 package core_test
 
 import (
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -120,6 +122,44 @@ func TestP4_ReadersOfAnEarlierSetAreWaitedFor(t *testing.T) {
 	}
 	if len(w.svc.cancels) != 0 {
 		t.Errorf("%v was cancelled before readers of the first set looked at %v", w.svc.cancels, looks)
+	}
+}
+
+// A stock reader may look in vain, sleep an hour, take a set that tells a time long
+// past, and look in vain again, while sets with later times come and go. Whatever it
+// has read by then stays good: `tokenwheel simulate --renew-interval 2h
+// --max-lifetime 2h --fail 30% --seed 852357` had cancels under its hands.
+func TestP4_ReadersThatLookInVainAgainAndAgainKeepTheirTokens(t *testing.T) {
+	ns2 := appregistry.Authority{Instance: "hdfs", Name: "ns2"}
+	w := newWorld(t, 2*time.Hour, 2*time.Hour)
+	w.mustDone(w.register(registration{app: app("a"), plan: plan(ns1, ns2)}))
+	random := rand.New(rand.NewPCG(1, 1))
+	w.svc.fault = func(op, _ string) error {
+		if op == "obtain" && random.IntN(10) < 8 {
+			return errDown
+		}
+		return nil
+	}
+	sets, read, at, vain := w.targets["/stage/a"], 0, time.Duration(0), 0
+	for w.boot < 20*day {
+		if w.boot >= at {
+			at = w.boot + time.Hour
+			if read == len(sets.all) {
+				vain++
+			} else {
+				read = len(sets.all)
+				at = max(w.boot, sets.all[read-1].NextUpdate.Sub(w.wall))
+			}
+		}
+		w.run(min(30*time.Second, max(at-w.boot, time.Second)))
+		for alias, tok := range sets.all[read-1].Credentials.Tokens {
+			if slices.Contains(w.svc.cancels, string(tok.Identifier)) {
+				t.Fatalf("%s of set %d was cancelled by %v under the hands of a reader that looks at %v", alias, read, w.boot, at)
+			}
+		}
+	}
+	if vain < 20 {
+		t.Errorf("%d looks in vain, want many", vain)
 	}
 }
 

@@ -175,8 +175,10 @@ func TestP4_ReadersThatAreBehindKeepTheirTokens(t *testing.T) {
 	for _, c := range []sim.Config{
 		{Seed: 309624, Apps: 80, Services: 3, Length: 10 * day, Lifetimes: sim.Lifetimes{RenewInterval: 10 * time.Hour, MaxLifetime: 10 * time.Hour}},
 		{Seed: 1, Apps: 40, Length: 10 * day, Lifetimes: sim.Lifetimes{RenewInterval: day, MaxLifetime: 30 * time.Hour}},
+		{Seed: 3, Apps: 30, Length: 5 * day, Lifetimes: sim.Lifetimes{RenewInterval: 2 * time.Hour, MaxLifetime: 2 * time.Hour}, Faults: sim.Faults{Fail: 0.3}},
 	} {
-		c.Faults = with(func(f *sim.Faults) { f.Ambiguous = 0.05 })
+		fail := c.Faults.Fail
+		c.Faults = with(func(f *sim.Faults) { f.Fail, f.Ambiguous = max(f.Fail, fail), 0.05 })
 		kept(t, run(t, c))
 	}
 }
