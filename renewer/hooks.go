@@ -22,8 +22,21 @@ type Hooks struct {
 	Each     func(Event) // everything, the above included, by Event.What
 }
 
-func (h Hooks) none() bool {
-	return h.Renewed == nil && h.Replaced == nil && h.Staged == nil && h.Failed == nil && h.Lost == nil && h.Each == nil
+// of is the hook for one notice, besides Each.
+func (h Hooks) of(what core.What) func(Event) {
+	switch what {
+	case core.TokenRenewed:
+		return h.Renewed
+	case core.TokenReplaced:
+		return h.Replaced
+	case core.SetStaged:
+		return h.Staged
+	case core.TryFailed, core.TryAlarmed, core.StoreFailed:
+		return h.Failed
+	case core.TokenLost:
+		return h.Lost
+	}
+	return nil
 }
 
 // Event is one thing that happened. It holds no secret. Fields that do not apply
@@ -49,7 +62,6 @@ type Event struct {
 type notices struct {
 	hooks  Hooks
 	log    *slog.Logger
-	deaf   bool // nobody hears anything
 	signal chan struct{}
 	done   chan struct{}
 
@@ -63,14 +75,15 @@ type notices struct {
 const mostWaiting = 1 << 16
 
 func newNotices(h Hooks, log *slog.Logger) *notices {
-	deaf := h.none() && !log.Enabled(context.Background(), slog.LevelError)
-	return &notices{hooks: h, log: log, deaf: deaf, signal: make(chan struct{}, 1), done: make(chan struct{})}
+	return &notices{hooks: h, log: log, signal: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+// hears reports whether a hook or the log, at its present level, takes a notice.
+func (n *notices) hears(what core.What) bool {
+	return n.hooks.Each != nil || n.hooks.of(what) != nil || n.log.Enabled(context.Background(), levelOf(what))
 }
 
 func (n *notices) put(a core.Notify) {
-	if n.deaf {
-		return
-	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.waiting) >= mostWaiting {
@@ -132,20 +145,7 @@ func (n *notices) tell(a core.Notify) {
 		Target: a.Target, Reason: a.Reason, Err: a.Err, Next: a.Next, Expires: a.Expires,
 	}
 	n.write(a.What, ev)
-	var hook func(Event)
-	switch a.What {
-	case core.TokenRenewed:
-		hook = n.hooks.Renewed
-	case core.TokenReplaced:
-		hook = n.hooks.Replaced
-	case core.SetStaged:
-		hook = n.hooks.Staged
-	case core.TryFailed, core.TryAlarmed, core.StoreFailed:
-		hook = n.hooks.Failed
-	case core.TokenLost:
-		hook = n.hooks.Lost
-	}
-	n.call(hook, ev)
+	n.call(n.hooks.of(a.What), ev)
 	n.call(n.hooks.Each, ev)
 }
 
@@ -162,17 +162,24 @@ func (n *notices) call(hook func(Event), ev Event) {
 	}
 }
 
-// write logs an event: problems as such, the rest as information.
-func (n *notices) write(what core.What, ev Event) {
-	level := slog.LevelInfo
+// levelOf is that of a notice in the log: problems as such, the rest as
+// information.
+func levelOf(what core.What) slog.Level {
 	switch what {
 	case core.TryFailed, core.GrantOrphaned, core.CancelGivenUp, core.TokenEnded, core.TokenEnding:
-		level = slog.LevelWarn
+		return slog.LevelWarn
 	case core.TokenLost, core.TryAlarmed, core.AppRejected, core.CancelsPaused, core.StoreFailed, core.StoreTaken, core.StateBroken:
-		level = slog.LevelError
+		return slog.LevelError
+	case core.TokenObtained:
+		return slog.LevelWarn // of one whose end nobody knows, else less
 	}
-	if what == core.TokenObtained && ev.Reason != "" {
-		level = slog.LevelWarn
+	return slog.LevelInfo
+}
+
+func (n *notices) write(what core.What, ev Event) {
+	level := levelOf(what)
+	if what == core.TokenObtained && ev.Reason == "" {
+		level = slog.LevelInfo
 	}
 	if !n.log.Enabled(context.Background(), level) {
 		return

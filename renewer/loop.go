@@ -34,10 +34,10 @@ type loop struct {
 	asked    []core.Action // calls that the pool does not know yet
 }
 
-func newLoop(r *Renewer, c *core.Core) *loop {
+func newLoop(r *Renewer, c *core.Core, told *notices) *loop {
 	return &loop{
 		r: r, core: c,
-		notices:  newNotices(r.cfg.Hooks, r.cfg.Logger),
+		notices:  told,
 		commits:  make(chan core.Commit, 1),
 		requests: map[core.Request]*waiter{},
 	}

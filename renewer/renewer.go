@@ -137,7 +137,9 @@ func (r *Renewer) Run(ctx context.Context, f func(ctx context.Context) error) er
 	if r.begun.Swap(true) {
 		return errors.New("renewer: Run was called before")
 	}
+	told := newNotices(r.cfg.Hooks, r.cfg.Logger)
 	c := core.New(core.Config{
+		Hears:  told.hears,
 		Policy: core.Policy(r.cfg.Policy), Policies: corePolicies(r.cfg.Policies), Instances: coreInstances(r.cfg.Instances),
 		Seed: randomSeed(), Instance: r.cfg.Instance, Volatile: r.cfg.Store == nil,
 	})
@@ -148,7 +150,7 @@ func (r *Renewer) Run(ctx context.Context, f func(ctx context.Context) error) er
 	}
 	jobCtx, endJob := context.WithCancelCause(ctx)
 	defer endJob(nil)
-	l := newLoop(r, c)
+	l := newLoop(r, c, told)
 	r.inbox.set(inboxOpen) // so that f may register at once
 	var engine error
 	var running sync.WaitGroup

@@ -100,7 +100,7 @@ func (c *Core) acknowledge(a *app, r Request, verify []*token) {
 		c.reply(r, Done, errLeft)
 		return
 	}
-	c.emit(Notify{What: AppAdmitted, Apps: []appregistry.AppKey{a.rec.App.Key()}})
+	c.notify(c.aboutApp(AppAdmitted, a))
 	a.durable = true
 	a.waiting = append(a.waiting, r)
 	c.stay(a)
@@ -258,7 +258,7 @@ func (c *Core) inheritRound(a, old *app) {
 // durable; what was obtained for it is cancelled.
 func (c *Core) reject(a *app, err error) {
 	key := a.rec.App.Key()
-	c.emit(Notify{What: AppRejected, Apps: []appregistry.AppKey{key}, Err: err, Reason: err.Error()})
+	c.notify(Notify{What: AppRejected, Apps: []appregistry.AppKey{key}, Err: err, Reason: err.Error()})
 	c.leave(a, err)
 }
 
@@ -343,7 +343,7 @@ func (c *Core) leave(a *app, why error) {
 		}
 	}
 	if key := rec.App.Key(); !errors.Is(why, errSuperseded) && c.reg.AppByKey(key) == nil {
-		c.emit(Notify{What: AppLeft, Apps: []appregistry.AppKey{key}, Reason: why.Error()})
+		c.notify(Notify{What: AppLeft, Apps: []appregistry.AppKey{key}, Reason: why.Error()})
 	}
 	c.commit.waiting = append(c.commit.waiting, waiter{
 		run:  func() { c.answer(a, why) },

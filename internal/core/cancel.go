@@ -152,7 +152,7 @@ func (c *Core) cancelled(ev Cancelled) {
 		c.remember(t, appregistry.Cancelled, "")
 		n := c.aboutToken(TokenCancelled, t)
 		n.Op = "cancel"
-		c.emit(n)
+		c.notify(n)
 		c.answerCommands(t, nil)
 	} else {
 		c.cancelFailed(t, ev.Err)
@@ -174,7 +174,7 @@ func (c *Core) cancelFailed(t *token, err error) {
 	c.later(t)
 	n := c.aboutToken(what, t)
 	n.Op, n.Err, n.Next = "cancel", err, c.wall(t.cancelAt)
-	c.emit(n)
+	c.notify(n)
 	c.answerCommands(t, err)
 }
 
@@ -187,7 +187,7 @@ func (c *Core) giveUp(t *token) {
 	c.remember(t, appregistry.GivenUp, t.rec.Reason)
 	n := c.aboutToken(CancelGivenUp, t)
 	n.Op = "cancel"
-	c.emit(n)
+	c.notify(n)
 }
 
 // cancelWindow counts cancels, so that a bug or a flood of departures cannot
@@ -213,7 +213,7 @@ func (c *Core) mayCancelNow() (again time.Duration, ok bool) {
 	}
 	if limit := c.cfg.Policy.CancelsAllowed(c.reg.Tokens()); w.sent >= limit {
 		c.reg.PauseCancels(true)
-		c.emit(Notify{What: CancelsPaused, Op: "cancel"})
+		c.notify(Notify{What: CancelsPaused, Op: "cancel"})
 		return c.now.Boot + pausedCheck, false
 	}
 	w.sent++

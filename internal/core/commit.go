@@ -118,7 +118,7 @@ func (c *Core) commitFailed(aboard []waiter, err error) {
 	k.failures++
 	k.unsure = k.next != nil
 	at := c.now.Boot + min(leastWait<<min(k.failures-1, 10), 30*time.Second)
-	c.emit(Notify{What: StoreFailed, Op: "store", Err: err, Next: c.wall(at)})
+	c.notify(Notify{What: StoreFailed, Op: "store", Err: err, Next: c.wall(at)})
 	c.set(&k.retry, coreTimer, commitRetry, at)
 	for _, w := range aboard {
 		if w.fail != nil {
@@ -133,7 +133,7 @@ func (c *Core) commitFailed(aboard []waiter, err error) {
 // something is told.
 func (c *Core) stop(err error, aboard []waiter) {
 	err = fmt.Errorf("commit: %w", err)
-	c.emit(Notify{What: StoreTaken, Op: "store", Err: err})
+	c.notify(Notify{What: StoreTaken, Op: "store", Err: err})
 	waiting := append(aboard, c.commit.waiting...)
 	c.commit.waiting = nil
 	c.stored, c.pending = stored{}, pending{}

@@ -39,6 +39,9 @@ type Config struct {
 	// Volatile: there is no store. Nothing is committed, and what would wait for
 	// a commit goes on within its step.
 	Volatile bool
+	// Hears says whether anybody hears a notice; one that nobody does is not made.
+	// nil: all are made. [StoreTaken] always is.
+	Hears func(What) bool
 	// Open is how many records are kept open beside those in use; 0: some
 	// thousand, below 0: none.
 	Open int
@@ -175,6 +178,18 @@ func (c *Core) Next() (time.Duration, bool) {
 }
 
 func (c *Core) emit(a Action) { c.out = append(c.out, a) }
+
+// hears reports whether to make a notice.
+func (c *Core) hears(what What) bool {
+	return c.cfg.Hears == nil || what == StoreTaken || c.cfg.Hears(what)
+}
+
+// notify tells of something, unless nobody hears it.
+func (c *Core) notify(n Notify) {
+	if c.hears(n.What) {
+		c.emit(n)
+	}
+}
 
 func (c *Core) reply(r Request, m Moment, err error) { c.emit(Reply{Request: r, Moment: m, Err: err}) }
 

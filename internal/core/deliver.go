@@ -424,10 +424,9 @@ func (c *Core) published(a *app, r *round) {
 			c.toLater(t, c.resting(t), t.rec.Reason)
 		}
 	}
-	c.emit(Notify{
-		What: SetStaged, Op: "stage", Apps: []appregistry.AppKey{a.rec.App.Key()}, Generation: r.set.Generation,
-		Next: r.set.NextUpdate, Expires: r.set.EarliestEnd,
-	})
+	n := c.aboutApp(SetStaged, a)
+	n.Op, n.Generation, n.Next, n.Expires = "stage", r.set.Generation, r.set.NextUpdate, r.set.EarliestEnd
+	c.notify(n)
 	if !a.changed {
 		c.ready(a)
 	}
@@ -466,10 +465,10 @@ func (c *Core) stageFailed(a *app, failed ...stageFailure) {
 		if refusal(f.err) {
 			what = TryAlarmed
 		}
-		c.emit(Notify{
-			What: what, Op: "stage", Apps: []appregistry.AppKey{a.rec.App.Key()}, Generation: a.rec.Generation,
-			Target: f.target, Err: f.err, Reason: f.err.Error(), Next: c.wall(a.stageAt),
-		})
+		n := c.aboutApp(what, a)
+		n.Op, n.Generation, n.Target = "stage", a.rec.Generation, f.target
+		n.Err, n.Reason, n.Next = f.err, f.err.Error(), c.wall(a.stageAt)
+		c.notify(n)
 	}
 }
 
@@ -479,7 +478,9 @@ func (c *Core) ready(a *app) {
 		a.rec.Ready = true
 		c.counters.ready++
 		c.reg.PutApp(a.rec)
-		c.emit(Notify{What: AppReady, Apps: []appregistry.AppKey{a.rec.App.Key()}, Generation: a.rec.Generation})
+		n := c.aboutApp(AppReady, a)
+		n.Generation = a.rec.Generation
+		c.notify(n)
 	}
 	c.answer(a, nil)
 }

@@ -97,5 +97,5 @@ func (c *Core) warn(t *token) {
 	if t.rec.State != appregistry.Foreign {
 		n.Reason = "nobody can obtain its successor"
 	}
-	c.emit(n)
+	c.notify(n)
 }

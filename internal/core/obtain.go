@@ -175,7 +175,7 @@ func (c *Core) obtained(ev Obtained) {
 		c.jobs[ev.Job] = j
 	}
 	if ev.Unfinished || errors.Is(ev.Err, context.DeadlineExceeded) || plugins.CodeOf(ev.Err) == plugins.CodeAnswerLost {
-		c.emit(Notify{
+		c.notify(Notify{
 			What: GrantOrphaned, Op: "obtain", Apps: c.keysOf(c.users(s)), Authority: s.key.Authority,
 			Err: ev.Err, Reason: "it may have issued a token that nobody received", Expires: c.orphanEnds(s),
 		})
@@ -358,7 +358,7 @@ func (c *Core) supplyFailed(s *supply, err error) {
 	at := c.now.Boot + wait
 	c.set(&s.timer, supplyTimer, s.num, at)
 	c.answerSupply(s, err)
-	c.emit(Notify{
+	c.notify(Notify{
 		What: what, Op: "obtain", Apps: c.keysOf(c.users(s)), Authority: s.key.Authority, Err: err,
 		Reason: err.Error(), Next: c.wall(at),
 	})

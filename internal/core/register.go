@@ -214,7 +214,7 @@ func (c *Core) checkKnown(ev *Register, b *Brought) error {
 			n := c.aboutToken(TryAlarmed, c.token(id))
 			n.Op, n.Err, n.Reason = "register", err, CodePasswordConflict
 			n.Apps = append([]appregistry.AppKey{ev.App.Key()}, n.Apps...)
-			c.emit(n)
+			c.notify(n)
 			return err
 		}
 	}

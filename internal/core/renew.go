@@ -141,7 +141,7 @@ func (c *Core) renewalWorked(t *token) {
 	}
 	n := c.aboutToken(TokenRenewed, t)
 	n.Op, n.Next = "renew", c.wall(c.nextOf(t))
-	c.emit(n)
+	c.notify(n)
 	c.openTokenGates(t, nil)
 }
 
@@ -259,7 +259,7 @@ func (c *Core) retryRenew(t *token, state appregistry.State, reason string, err 
 	c.toLater(t, state, reason)
 	n := c.aboutToken(TryFailed, t)
 	n.Op, n.Err, n.Next = "renew", err, c.wall(t.renewAt)
-	c.emit(n)
+	c.notify(n)
 }
 
 // unknownYet: the service does not know a token that it has just given out, as
@@ -303,7 +303,7 @@ func (c *Core) denied(t *token, err error) {
 	c.toLater(t, appregistry.Denied, err.Error())
 	n := c.aboutToken(TryAlarmed, t)
 	n.Op, n.Err, n.Next = "renew", err, c.wall(t.renewAt)
-	c.emit(n)
+	c.notify(n)
 	if c.obtainable(t) && t.rec.Proof != appregistry.ProofNone {
 		c.want(c.entry(t).Supply)
 	}

@@ -32,7 +32,7 @@ func (c *Core) place(s *supply, g Grant) {
 	if t.renewAt == never && t.endAt == never { // nor will a renewal tell
 		n.Reason = noDate
 	}
-	c.emit(n)
+	c.notify(n)
 	if !g.Expires.IsZero() || !c.renewable(t, c.policyAt(c.sponsor(s), t.rec)) {
 		c.promote(t)
 		return
@@ -139,7 +139,7 @@ func (c *Core) retire(old, successor *token) {
 	c.schedule(old)
 	n := c.aboutToken(TokenReplaced, old)
 	n.Reason = "by token " + successor.rec.Digests().Fingerprint
-	c.emit(n)
+	c.notify(n)
 }
 
 // hold gives all applications that plan the supply their hold on an entry of it.
@@ -195,7 +195,7 @@ func (c *Core) discard(s *supply, grants []Grant, keep bool) {
 		c.plan(t)
 		n := c.aboutToken(GrantOrphaned, t)
 		n.Op = "obtain"
-		c.emit(n)
+		c.notify(n)
 		c.letGo(t)
 		c.schedule(t)
 	}

@@ -129,7 +129,7 @@ func (c *Core) start() {
 		c.commit.next = next
 	}
 	if c.reg.CancelsPaused() {
-		c.emit(Notify{What: CancelsPaused, Op: "cancel"})
+		c.notify(Notify{What: CancelsPaused, Op: "cancel"})
 	}
 	c.restoreClocks()
 	if elsewhere {

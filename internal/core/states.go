@@ -210,5 +210,5 @@ func (c *Core) checkTransition(t *token, to appregistry.State) {
 	}
 	n := c.aboutToken(StateBroken, t)
 	n.Reason = t.rec.State.String() + " to " + to.String()
-	c.emit(n)
+	c.notify(n)
 }

@@ -299,7 +299,7 @@ func (c *Core) reachEnd(t *token) {
 			what = TokenLost
 		}
 		if !c.ignored(t) {
-			c.emit(c.aboutToken(what, t))
+			c.notify(c.aboutToken(what, t))
 		}
 	}
 	t.endAt = never
@@ -316,8 +316,12 @@ func (c *Core) reachEnd(t *token) {
 	}
 }
 
-// aboutToken begins a notice about a token.
+// aboutToken begins a notice about a token. Where nobody hears it, it says no
+// more than what it is.
 func (c *Core) aboutToken(what What, t *token) Notify {
+	if !c.hears(what) {
+		return Notify{What: what}
+	}
 	n := Notify{
 		What: what, Authority: t.rec.Authority, Token: t.rec.ID, Fingerprint: t.rec.Digests().Fingerprint,
 		Kind: t.rec.Token.Kind, Service: t.rec.Token.Service, Reason: t.rec.Reason, Expires: t.rec.Expires,
@@ -327,6 +331,15 @@ func (c *Core) aboutToken(what What, t *token) Notify {
 			break
 		}
 		n.Apps = append(n.Apps, c.reg.App(seq).App.Key())
+	}
+	return n
+}
+
+// aboutApp is a notice about an application, or begins one, in the same way.
+func (c *Core) aboutApp(what What, a *app) Notify {
+	n := Notify{What: what}
+	if c.hears(what) {
+		n.Apps = []appregistry.AppKey{a.rec.App.Key()}
 	}
 	return n
 }
