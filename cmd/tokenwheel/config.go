@@ -108,7 +108,7 @@ type providerConfig struct {
 // as there.
 type numbersConfig struct {
 	TimeRatio       float64  `yaml:"time-ratio"`
-	Jitter          float64  `yaml:"jitter"`
+	Jitter          *float64 `yaml:"jitter"` // nil: as there; zero is none
 	MinLead         duration `yaml:"min-lead"`
 	ReplaceLead     duration `yaml:"replace-lead"`
 	DefaultValidity duration `yaml:"default-validity"`
@@ -202,15 +202,21 @@ func (c *config) localFS(name string) bool {
 func (c *config) policy() renewer.Policy {
 	r := c.Renewal
 	p := renewer.Policy{
-		Ratio: r.TimeRatio, Jitter: r.Jitter, MinLead: time.Duration(r.MinLead), ReplaceLead: time.Duration(r.ReplaceLead),
+		Ratio: r.TimeRatio, MinLead: time.Duration(r.MinLead), ReplaceLead: time.Duration(r.ReplaceLead),
 		DefaultValidity: time.Duration(r.DefaultValidity), Grace: time.Duration(r.Grace), Coalesce: time.Duration(r.Coalesce),
 		FirstRetry: time.Duration(c.Retry.InitialBackoff), MaxRetry: time.Duration(c.Retry.MaxBackoff),
 		Cooldown: time.Duration(r.Cooldown),
 	}
-	if p.Jitter == 0 {
-		p.Jitter = -1 // in the policy's words zero is the default
-	}
+	p.Jitter = policyJitter(r.Jitter)
 	return p
+}
+
+// policyJitter is a jitter in the policy's words, where zero is the default.
+func policyJitter(j float64) float64 {
+	if j == 0 {
+		return -1
+	}
+	return j
 }
 
 // instances are the policies of the configured providers. Their modes were
@@ -222,7 +228,10 @@ func (c *config) instances() map[string]renewer.InstancePolicy {
 		i := renewer.InstancePolicy{Mode: mode, Exclude: section.Exclude}
 		if section.Renewal != (numbersConfig{}) {
 			p, own := c.policy(), section.Renewal
-			p.Ratio, p.Jitter = cmp.Or(own.TimeRatio, p.Ratio), cmp.Or(own.Jitter, p.Jitter)
+			p.Ratio = cmp.Or(own.TimeRatio, p.Ratio)
+			if own.Jitter != nil {
+				p.Jitter = policyJitter(*own.Jitter)
+			}
 			p.MinLead = cmp.Or(time.Duration(own.MinLead), p.MinLead)
 			p.ReplaceLead = cmp.Or(time.Duration(own.ReplaceLead), p.ReplaceLead)
 			p.DefaultValidity = cmp.Or(time.Duration(own.DefaultValidity), p.DefaultValidity)

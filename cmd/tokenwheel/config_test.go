@@ -277,6 +277,8 @@ providers:
   hdfs: {}
   hdfs@prod2: {policy: watch, exclude: [ns9]}
   hdfs@dr: {policy: replace, renewal: {time-ratio: 0.5, min-lead: 1h}}
+  hdfs@all: {renewal: {jitter: 0}}
+  hdfs@same: {renewal: {jitter: null}}
 `))
 	l.complete()
 	got := l.instances()
@@ -286,7 +288,13 @@ providers:
 	if got["hdfs"].Policy != nil || got["hdfs@prod2"].Policy != nil || got["hdfs@prod2"].Exclude[0] != "ns9" {
 		t.Errorf("policies %+v", got)
 	}
-	want := map[string]string{"hdfs": "renew", "hdfs@prod2": "watch, but not ns9", "hdfs@dr": "replace"}
+	if none, inherited := got["hdfs@all"].Policy, got["hdfs@dr"].Policy; none == nil || none.Jitter >= 0 || none.Ratio != 0.6 || inherited.Jitter != 0.1 || got["hdfs@same"].Policy != nil {
+		t.Errorf("jitter: 0 is %+v, and what says nothing %+v; want none, and that of all", none, inherited)
+	}
+	if full := parseConfig("full.yaml", fullYAML); full.instances()["hdfs"].Policy != nil {
+		t.Error("the file of all defaults has numbers of its own for hdfs")
+	}
+	want := map[string]string{"hdfs": "renew", "hdfs@all": "renew", "hdfs@same": "renew", "hdfs@prod2": "watch, but not ns9", "hdfs@dr": "replace"}
 	if diff := cmp.Diff(want, l.policyWords()); diff != "" {
 		t.Errorf("in words (-want +got):\n%s", diff)
 	}

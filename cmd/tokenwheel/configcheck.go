@@ -266,8 +266,8 @@ func (l *loaded) checkProviders() {
 		if r := p.Renewal.TimeRatio; r != 0 && !(r >= 0.1 && r <= 0.95) {
 			l.report(key+".renewal.time-ratio", "%v: want 0.1 to 0.95", r)
 		}
-		if j := p.Renewal.Jitter; !(j >= 0 && j <= 0.5) {
-			l.report(key+".renewal.jitter", "%v: want 0 to 0.5", j)
+		if j := p.Renewal.Jitter; j != nil && !(*j >= 0 && *j <= 0.5) {
+			l.report(key+".renewal.jitter", "%v: want 0 to 0.5", *j)
 		}
 		switch {
 		case p.Command == "":

@@ -138,3 +138,36 @@ func TestRenew_OfANameserviceLooksNothingUp(t *testing.T) {
 		t.Errorf("%d look-ups", n)
 	}
 }
+
+// After a restart nothing is known yet of the address that a token names: it is
+// looked up once, and where it is an earlier one of the NameNode, that is known.
+func TestRenew_OfAnAddressIsLookedUpOnce(t *testing.T) {
+	cluster := start(t, hadooptest.Config{})
+	names := &dns{}
+	names.ip.Store(netip.MustParseAddr("10.0.0.1"))
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if addr == nameOf(cluster.NameNode) {
+			addr = cluster.Addr
+		}
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	token := obtain(t, named(t, cluster, names, dial))
+	p := named(t, cluster, names, dial)
+	names.lookups.Store(0)
+	for range 2 {
+		if _, err := p.Renew(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := names.lookups.Load(); n != 1 {
+		t.Errorf("%d look-ups for two renewals, want one", n)
+	}
+	names.ip.Store(netip.MustParseAddr("10.0.0.2"))
+	obtain(t, p)
+	for name, lookup := range map[string]*dns{"the new address alone is in the DNS": names, "the DNS is down": {}} {
+		p.SetLookup(lookup.lookup)
+		if _, err := p.Renew(t.Context(), token); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
