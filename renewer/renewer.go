@@ -52,7 +52,7 @@ type Config struct {
 	// is not there is renewed and replaced by Policy.
 	Instances map[string]InstancePolicy
 
-	PerAuthority int // calls to one issuing service at a time; 0: 4
+	PerAuthority int // calls to one issuing service at a time; 0: 16
 	PerTarget    int // stagings at a time for one file system; 0: 8
 	// CallsPerSecond to one issuing service, a tenth of them at once after a pause;
 	// 0: 100, below 0: no bound. A service that says that it is busy, or does not
@@ -75,7 +75,7 @@ func (c Config) withDefaults() Config {
 			*n = v
 		}
 	}
-	orElse(&c.PerAuthority, 4)
+	orElse(&c.PerAuthority, 16)
 	orElse(&c.PerTarget, 8)
 	c.CallsPerSecond = cmp.Or(c.CallsPerSecond, 100)
 	if c.CallTimeout <= 0 {

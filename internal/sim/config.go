@@ -36,7 +36,7 @@ type Config struct {
 	Arrivals time.Duration // over which the first applications come; 0: 6 h, or a quarter of Length
 
 	Policy         Policy
-	PerAuthority   int           // calls to one service at a time; 0: 4
+	PerAuthority   int           // calls to one service at a time; 0: 16
 	CallTimeout    time.Duration // 0: 30 s
 	CallsPerSecond float64       // to one service; 0: 100
 	Lifetimes      Lifetimes
@@ -133,7 +133,7 @@ func (c Config) withDefaults() Config {
 	}
 	orElse(&c.Apps, 300)
 	orElse(&c.Services, 2)
-	orElse(&c.PerAuthority, 4)
+	orElse(&c.PerAuthority, 16)
 	if c.CallsPerSecond == 0 {
 		c.CallsPerSecond = 100
 	}
