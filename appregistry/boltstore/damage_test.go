@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/tokenwheel/tokenwheel/appregistry"
 	"github.com/tokenwheel/tokenwheel/appregistry/boltstore"
 )
 
@@ -160,6 +163,79 @@ func TestB63_PagesUsedTwice(t *testing.T) {
 	}
 	if refused[branch] == 0 || refused[freelist] == 0 {
 		t.Errorf("%d inner pages and %d free lists refused, want some of each", refused[branch], refused[freelist])
+	}
+}
+
+// TestB63_KeysThatLeadAstray flips each third bit of the keys on inner pages, by which bbolt
+// finds its way: a walk from key to key would begin anew where it was.
+func TestB63_KeysThatLeadAstray(t *testing.T) {
+	path := filled(t, 60)
+	sound, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[int]bool{}
+	for i := range 60 {
+		all[i] = true
+	}
+	refused, size := 0, os.Getpagesize()
+	for id := 2; id < len(sound)/size; id++ {
+		page := sound[id*size : (id+1)*size]
+		if binary.NativeEndian.Uint16(page[8:]) != 1 {
+			continue
+		}
+		for i := range int(binary.NativeEndian.Uint16(page[10:])) {
+			at := 16 + 16*i
+			from, length := at+int(binary.NativeEndian.Uint32(page[at:])), int(binary.NativeEndian.Uint32(page[at+4:]))
+			for bit := rand.IntN(3); bit < 8*length; bit += 3 {
+				if refusesOrHolds(t, path, flip(sound, 8*(id*size+from)+bit), all) {
+					refused++
+				}
+				if t.Failed() {
+					t.Fatalf("page %d, element %d, bit %d", id, i, bit)
+				}
+			}
+		}
+	}
+	if refused == 0 {
+		t.Error("nothing was refused")
+	}
+}
+
+// TestB63_SoundFilesAreInOrder: what bbolt makes of records that come and go in any
+// order is never taken for damage.
+func TestB63_SoundFilesAreInOrder(t *testing.T) {
+	path, seed := filepath.Join(t.TempDir(), "apps.db"), rand.Uint64()
+	r, there := rand.New(rand.NewPCG(seed, 0)), map[string]bool{}
+	for round := range 30 {
+		s, err := boltstore.Open(path, boltstore.Options{})
+		if err != nil {
+			t.Fatalf("seed %d, round %d: %v", seed, round, err)
+		}
+		for range 5 {
+			var b appregistry.Batch
+			put := map[string]bool{}
+			for range r.IntN(60) {
+				key := fmt.Sprint(r.IntN(2000))
+				if put[key] {
+					continue
+				}
+				put[key] = true
+				if there[key] && r.IntN(3) > 0 {
+					b.Delete = append(b.Delete, []byte(key))
+					there[key] = false
+					continue
+				}
+				b.Put = append(b.Put, appregistry.Record{Key: []byte(key), Value: bytes.Repeat([]byte("x"), 1+r.IntN(900))})
+				there[key] = true
+			}
+			if err := s.Commit(t.Context(), b); err != nil {
+				t.Fatalf("seed %d, round %d: %v", seed, round, err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -37,6 +38,8 @@ type pageWalk struct {
 	pageSize int
 	end      uint64 // no page has this number or a higher one
 	used     map[uint64]struct{}
+	least    []byte // the next key of the bucket is at least this
+	taken    bool   // and not this itself
 
 	pages pageCount
 	// record is called with each record of a bucket; nil: not at all. The slices
@@ -165,10 +168,13 @@ func (w *pageWalk) tree(id uint64, bucket []byte) error {
 	for i := range count {
 		at := pageHeaderSize + i*elementSize
 		e, err := element(p, at, flags)
-		if err == nil {
-			err = w.element(e, bucket)
-		} else {
+		switch {
+		case err != nil:
 			err = damaged(id, err.Error())
+		case !w.inOrder(e.key, flags == leafPage):
+			err = damaged(id, "its keys are out of order")
+		default:
+			err = w.element(e, bucket)
 		}
 		if err := w.note(err); err != nil {
 			return err
@@ -177,11 +183,23 @@ func (w *pageWalk) tree(id uint64, bucket []byte) error {
 	return nil
 }
 
+// inOrder reports whether a key is where bbolt would look for it: behind all
+// before it, and not before those that lead to it.
+func (w *pageWalk) inOrder(key []byte, leaf bool) bool {
+	if c := bytes.Compare(key, w.least); c < 0 || c == 0 && w.taken {
+		return false
+	}
+	w.least, w.taken = key, leaf
+	return true
+}
+
 // element goes on below an element, or hands out its record.
 func (w *pageWalk) element(e pageElement, bucket []byte) error {
 	switch {
 	case e.isBucket:
 		bucket = e.key
+		defer func(least []byte, taken bool) { w.least, w.taken = least, taken }(w.least, w.taken)
+		w.least, w.taken = nil, false
 		if e.child == 0 {
 			w.inline(e.value[bucketHeaderSize:], bucket)
 			return nil
@@ -218,6 +236,8 @@ func element(p []byte, at int, flags uint16) (e pageElement, err error) {
 		if start, size := native.Uint32(b), native.Uint32(b[4:]); uint64(at)+uint64(start)+uint64(size) > uint64(len(p)) {
 			return e, fmt.Errorf("key of element at %d is outside", at)
 		}
+		from := at + int(native.Uint32(b))
+		e.key = p[from : from+int(native.Uint32(b[4:]))]
 		if e.child = native.Uint64(b[8:]); e.child == 0 {
 			err = fmt.Errorf("element at %d leads nowhere", at)
 		}
