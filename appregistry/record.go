@@ -210,7 +210,7 @@ const contentSize = 16
 func ContentDigest(a App, tokens iter.Seq2[string, plugins.Token]) []byte {
 	w := writers.Get().(*fieldWriter)
 	defer w.putBack()
-	a.encode(w)
+	a.encode(w, &notKnown{})
 	a.encodeNewer(w)
 	for alias, t := range tokens {
 		w.nested(100, func() {

@@ -2,6 +2,7 @@ package appregistry_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"slices"
 	"testing"
@@ -105,6 +106,41 @@ func TestCV07_UnknownFieldsAndLaterVersions(t *testing.T) {
 	}
 }
 
+// What a later release put into a holding, a target, a setting or a secret goes
+// with that, also while the record is folded, and as long as it stays what it is.
+func TestCV07_UnknownFieldsWithinFields(t *testing.T) {
+	r := appregistry.NewRegistry()
+	sample(r)
+	for _, rec := range r.TakeBatch().Put {
+		if !bytes.HasPrefix(rec.Key, []byte("app/")) {
+			continue
+		}
+		value, added := withinFields(rec.Value, 5, 9, 10, 14)
+		if added != 4 {
+			t.Fatalf("%d fields of fields, want a target, a setting, a secret and a holding", added)
+		}
+		got := appregistry.NewRegistry()
+		if _, err := got.Load(rec.Key, value); err != nil {
+			t.Fatal(err)
+		}
+		got.TidyMany(got.Turn()+1, 100)
+		if n := got.Open(); n > 0 {
+			t.Fatalf("%d records are open", n)
+		}
+		a := got.App(4)
+		got.PutApp(a)
+		if again := got.TakeBatch(); len(again.Put) != 1 || !bytes.Equal(again.Put[0].Value, value) {
+			t.Errorf("unknown fields are gone:\n%q, want\n%q", again.Put, value)
+		}
+		a.Holdings = append(a.Holdings, appregistry.Holding{Alias: "more", Entry: 3, Token: 2, Lent: true})
+		a.App.StageTo[0].Dir = "/elsewhere"
+		got.PutApp(a)
+		if n := bytes.Count(got.TakeBatch().Put[0].Value, later); n != 3 {
+			t.Errorf("%d unknown fields, want those of the three that have not changed", n)
+		}
+	}
+}
+
 // A record of the first version is written in the present form, and what it had
 // besides its known fields goes along.
 func TestCV07_FirstVersionIsReadWithWhatElseItHas(t *testing.T) {
@@ -128,6 +164,29 @@ func TestCV07_FirstVersionIsReadWithWhatElseItHas(t *testing.T) {
 	if _, err := again.Load(key, []byte(`{"v":2,"alias":"nn"}`)); !errors.Is(err, appregistry.ErrNewer) {
 		t.Errorf("JSON of a later version: %v", err)
 	}
+}
+
+// withinFields adds a field to the fields of these numbers.
+func withinFields(record []byte, numbers ...uint64) (out []byte, added int) {
+	out = append(out, record[0])
+	for rest := record[1 : len(record)-1]; len(rest) > 0; {
+		head, n := binary.Uvarint(rest)
+		value, m := binary.Uvarint(rest[n:])
+		rest = rest[n+m:]
+		out = binary.AppendUvarint(out, head)
+		if head&1 == 0 {
+			out = binary.AppendUvarint(out, value)
+			continue
+		}
+		body := rest[:value:value]
+		rest = rest[value:]
+		if slices.Contains(numbers, head>>1) {
+			body = append(body, later...)
+			added++
+		}
+		out = append(binary.AppendUvarint(out, uint64(len(body))), body...)
+	}
+	return append(out, 0), added
 }
 
 func FuzzLoad(f *testing.F) {

@@ -201,7 +201,7 @@ func keepV1(others map[string]json.RawMessage) (notKnown, error) {
 	}
 	var w fieldWriter
 	w.bytes(fieldsV1, b)
-	return notKnown{w.b}, nil
+	return notKnown{fields: w.b}, nil
 }
 
 func contentDigestV1(a App, tokens iter.Seq2[string, plugins.Token]) []byte {

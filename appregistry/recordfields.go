@@ -13,7 +13,16 @@ import (
 // notKnown is where fields go that a reader of records does not know.
 type notKnown struct {
 	fields []byte // of a later release, as they stand
+	// inside has those within a holding, target, setting or secret, by what is known
+	// of that. They go with it, and are lost where it changes.
+	inside map[any][]byte
 }
+
+// What settings and secrets are known by.
+type (
+	overlayKey  string
+	secretAlias string
+)
 
 // openRecord begins to read a record of the present form.
 func openRecord(value []byte) (*fieldReader, error) {
@@ -76,14 +85,19 @@ func decodeToken(seq uint64, value []byte) (*TokenRecord, error) {
 }
 
 func (r *AppRecord) encode(w *fieldWriter) {
-	r.App.encode(w)
+	r.App.encode(w, &r.unknown)
 	w.bytes(11, r.Content)
 	w.uuid(12, r.UUID)
 	for _, p := range r.Plan {
 		w.nested(25, func() { w.authority(1, p) })
 	}
 	for i := range r.Holdings {
-		w.nested(14, func() { r.Holdings[i].encode(w, r.Seq) })
+		w.nested(14, func() {
+			r.Holdings[i].encode(w, r.Seq)
+			if r.unknown.inside != nil {
+				w.b = append(w.b, r.unknown.inside[r.Holdings[i]]...)
+			}
+		})
 	}
 	w.number(15, r.Replaces)
 	w.number(16, uint64(r.Generation))
@@ -99,7 +113,7 @@ func (r *AppRecord) encode(w *fieldWriter) {
 	w.b = append(w.b, r.unknown.fields...)
 }
 
-func (a *App) encode(w *fieldWriter) {
+func (a *App) encode(w *fieldWriter, unknown *notKnown) {
 	w.text(1, string(a.ID))
 	w.word(2, a.Owner)
 	w.word(3, a.User)
@@ -111,6 +125,9 @@ func (a *App) encode(w *fieldWriter) {
 			w.word(1, t.FS)
 			w.text(2, t.Dir)
 			w.text(3, t.Prefix)
+			if unknown.inside != nil {
+				w.b = append(w.b, unknown.inside[t]...)
+			}
 		})
 	}
 	w.number(6, uint64(a.AtEnd))
@@ -120,12 +137,18 @@ func (a *App) encode(w *fieldWriter) {
 		w.nested(9, func() {
 			w.word(1, key)
 			w.word(2, a.Overlay[key])
+			if unknown.inside != nil {
+				w.b = append(w.b, unknown.inside[overlayKey(key)]...)
+			}
 		})
 	}
 	for _, alias := range sortedKeys(a.Credentials.Secrets) {
 		w.nested(10, func() {
 			w.word(1, alias)
 			w.bytes(2, a.Credentials.Secrets[alias])
+			if unknown.inside != nil {
+				w.b = append(w.b, unknown.inside[secretAlias(alias)]...)
+			}
 		})
 	}
 }
@@ -159,7 +182,7 @@ func (r *AppRecord) decode(f *fieldReader) {
 		case 4:
 			a.Obtain = append(a.Obtain, f.word())
 		case 5:
-			a.StageTo = append(a.StageTo, decodeTarget(f))
+			a.StageTo = append(a.StageTo, decodeTarget(f, &r.unknown))
 		case 6:
 			a.AtEnd = AtEnd(f.below(256))
 		case 7:
@@ -167,9 +190,9 @@ func (r *AppRecord) decode(f *fieldReader) {
 		case 8:
 			a.Share = Share(f.below(256))
 		case 9:
-			a.setOverlay(f)
+			a.setOverlay(f, &r.unknown)
 		case 10:
-			a.setSecret(f)
+			a.setSecret(f, &r.unknown)
 		case 11:
 			r.Content = f.bytes()
 		case 12:
@@ -183,7 +206,7 @@ func (r *AppRecord) decode(f *fieldReader) {
 				}
 			})
 		case 14:
-			r.Holdings = append(r.Holdings, decodeHolding(f, r.Seq))
+			r.Holdings = append(r.Holdings, decodeHolding(f, r.Seq, &r.unknown))
 		case 15:
 			r.Replaces = f.number()
 		case 16:
@@ -214,7 +237,8 @@ func (r *AppRecord) decode(f *fieldReader) {
 	}
 }
 
-func decodeTarget(f *fieldReader) (t Target) {
+func decodeTarget(f *fieldReader, unknown *notKnown) (t Target) {
+	var rest []byte
 	f.nested(func(in *fieldReader) {
 		switch in.field {
 		case 1:
@@ -223,12 +247,18 @@ func decodeTarget(f *fieldReader) (t Target) {
 			t.Dir = in.text()
 		case 3:
 			t.Prefix = in.text()
+		default:
+			rest = append(rest, in.whole...)
 		}
 	})
+	if rest != nil {
+		unknown.keepInside(t, rest)
+	}
 	return t
 }
 
-func decodeHolding(f *fieldReader, own uint64) (h Holding) {
+func decodeHolding(f *fieldReader, own uint64, unknown *notKnown) (h Holding) {
+	var rest []byte
 	f.nested(func(in *fieldReader) {
 		switch in.field {
 		case 1:
@@ -245,38 +275,55 @@ func decodeHolding(f *fieldReader, own uint64) (h Holding) {
 			h.Lent = in.number() != 0
 		case 7:
 			h.Carried = in.number() != 0
+		default:
+			rest = append(rest, in.whole...)
 		}
 	})
+	if rest != nil {
+		unknown.keepInside(h, rest)
+	}
 	return h
 }
 
-func (a *App) setOverlay(f *fieldReader) {
+func (a *App) setOverlay(f *fieldReader, unknown *notKnown) {
 	var key, value string
+	var rest []byte
 	f.nested(func(in *fieldReader) {
 		switch in.field {
 		case 1:
 			key = in.word()
 		case 2:
 			value = in.word()
+		default:
+			rest = append(rest, in.whole...)
 		}
 	})
+	if rest != nil {
+		unknown.keepInside(overlayKey(key), rest)
+	}
 	if a.Overlay == nil {
 		a.Overlay = map[string]string{}
 	}
 	a.Overlay[key] = value
 }
 
-func (a *App) setSecret(f *fieldReader) {
+func (a *App) setSecret(f *fieldReader, unknown *notKnown) {
 	var alias string
 	var secret plugins.Secret
+	var rest []byte
 	f.nested(func(in *fieldReader) {
 		switch in.field {
 		case 1:
 			alias = in.word()
 		case 2:
 			secret = in.bytes()
+		default:
+			rest = append(rest, in.whole...)
 		}
 	})
+	if rest != nil {
+		unknown.keepInside(secretAlias(alias), rest)
+	}
 	if a.Credentials.Secrets == nil {
 		a.Credentials.Secrets = map[string]plugins.Secret{}
 	}
@@ -323,6 +370,13 @@ func (e *EntryRecord) decode(f *fieldReader) {
 }
 
 func (n *notKnown) keep(f *fieldReader) { n.fields = append(n.fields, f.whole...) }
+
+func (n *notKnown) keepInside(of any, fields []byte) {
+	if n.inside == nil {
+		n.inside = map[any][]byte{}
+	}
+	n.inside[of] = fields
+}
 
 // uuid writes 16 bytes where the text is a UUID as we write it, else the text
 // under the number behind.

@@ -44,8 +44,9 @@ func (s sharing) all(from, to int, event func(i int) core.Event) {
 }
 
 // A hundred thousand applications bring the same token, and leave again. It has
-// one timer and one renewal, and a step does as much with all of them as with the
-// first: it allocates no more, so that it copies no list and opens no records of others.
+// one timer and one renewal, and a step allocates as much with all of them as with
+// the first: it copies no list and opens no records of others. What that does not
+// show, such as a look at all that are open, BenchmarkSharedToken tells.
 func TestB153_TokenOfAHundredThousandApplicationsIsOne(t *testing.T) {
 	const n, part = 100_000, 1000
 	s := newSharing(t)
