@@ -218,11 +218,13 @@ func TestB69_CrashWhileABackupIsSetGoing(t *testing.T) {
 	}
 }
 
-// A token that was obtained and had not taken its place yet is set going as well.
-func TestCV11_ObtainedTokenIsSetGoing(t *testing.T) {
+// A successor that was obtained and had not taken its place yet takes it, and no
+// other one is obtained.
+func TestCV11_SuccessorTakesItsPlaceAfterACrash(t *testing.T) {
 	w := newWorld(t, day, 7*day)
+	w.mustDone(w.register(registration{app: app("a"), plan: plan(ns1)}))
 	w.svc.noExpiry = true
-	w.step(w.event(registration{app: app("a"), plan: plan(ns1)}))
+	w.step(core.TokenCommand{Request: w.ask(), Caller: operator, Token: w.core.Entries()[0].Tokens[0].ID, Verb: core.ReplaceNow})
 	renewing := func() bool {
 		return slices.ContainsFunc(w.out, func(a core.Action) bool { _, ok := a.(core.Renew); return ok })
 	}
@@ -234,7 +236,7 @@ func TestCV11_ObtainedTokenIsSetGoing(t *testing.T) {
 	}
 	w.crash()
 	w.run(time.Minute)
-	if !w.valid("a", "ns1") || w.svc.renewals["alice#1"] == 0 {
-		t.Errorf("held %q, renewed %v: want the one that was there renewed", w.held("a", "ns1"), w.svc.renewals)
+	if w.held("a", "ns1") != "alice#2" || w.svc.issued != 2 {
+		t.Errorf("held %q, %d issued: want the second of two", w.held("a", "ns1"), w.svc.issued)
 	}
 }
