@@ -195,39 +195,76 @@ func (c *Core) ownClock(date time.Time) time.Duration {
 
 // pending is what was stored and is to be set going.
 type pending struct {
-	going  bool          // the store has this session's epoch
-	tokens []storedToken // what ends first in front
-	apps   []uint64
+	going  bool                  // the store has this session's epoch
+	urgent []storedToken         // what ends soon or has ended, first in front
+	apps   []uint64              // with what they hold: records that were made together lie together
+	tokens []storedToken         // all, by number; what is done has [done] as its end
+	at     int                   // of tokens: those before it are done
 	loose  []appregistry.TokenID // in their grace, or their holder's leaving was cut short
 }
 
-func (p *pending) left() int { return len(p.tokens) + len(p.apps) }
+// done is the end of a token that needs no look any more.
+const done = math.MinInt64
 
-// fewAtOnce is how much is set going by a tick: other events wait so long.
-const fewAtOnce = 500
+func (p *pending) left() int { return len(p.apps) + len(p.tokens) - p.at }
 
-// resume begins to set everything going, what ends first in front.
+// mark takes note that a token is done.
+func (p *pending) mark(id appregistry.TokenID) {
+	if at, ok := slices.BinarySearchFunc(p.tokens, id, storedToken.compare); ok {
+		p.tokens[at].end = done
+	}
+}
+
+// rest takes some of the tokens that are not done.
+func (p *pending) rest(some int) (ids []appregistry.TokenID) {
+	for ; p.at < len(p.tokens) && len(ids) < some; p.at++ {
+		if t := p.tokens[p.at]; t.end != done {
+			ids = append(ids, t.id)
+		}
+	}
+	return ids
+}
+
+func (t storedToken) compare(id appregistry.TokenID) int { return cmp.Compare(t.id, id) }
+
+const (
+	// fewAtOnce is how much is set going by a tick: other events wait so long.
+	fewAtOnce = 500
+	// soon is what ends so near that it is set going before the rest: no service
+	// gives less than it takes to look at all.
+	soon = time.Hour
+)
+
+// resume begins to set everything going.
 func (c *Core) resume() {
-	c.pending = pending{going: true, tokens: c.stored.tokens, apps: c.stored.apps}
+	p := &c.pending
+	*p = pending{going: true, tokens: c.stored.tokens, apps: c.stored.apps}
 	c.stored = stored{}
-	slices.SortFunc(c.pending.tokens, func(a, b storedToken) int { return cmp.Or(cmp.Compare(a.end, b.end), cmp.Compare(a.id, b.id)) })
+	if byID := func(a, b storedToken) int { return cmp.Compare(a.id, b.id) }; !slices.IsSortedFunc(p.tokens, byID) {
+		slices.SortFunc(p.tokens, byID) // no store's order, but nothing says that it must be
+	}
+	urgent := c.now.Wall.Add(soon).UnixMilli()
+	for _, t := range p.tokens {
+		if t.end < urgent {
+			p.urgent = append(p.urgent, t)
+		}
+	}
+	slices.SortFunc(p.urgent, func(a, b storedToken) int { return cmp.Or(cmp.Compare(a.end, b.end), cmp.Compare(a.id, b.id)) })
 	c.resumeSome()
 }
 
-// resumeSome sets some more going. What somebody asks for meanwhile is not waited
-// for; see [Core.token].
+// resumeSome sets some more going. What somebody asks for meanwhile does not wait;
+// see [Core.token].
 func (c *Core) resumeSome() {
 	p := &c.pending
 	some := cmp.Or(c.cfg.AtOnce, fewAtOnce)
 	switch {
-	case len(p.tokens) > 0:
-		each(c, next(&p.tokens, some), c.resumeStored)
+	case len(p.urgent) > 0:
+		each(c, next(&p.urgent, some), func(s storedToken) { c.resumeStored(s.id) })
 	case len(p.apps) > 0:
-		each(c, next(&p.apps, some), func(seq uint64) {
-			if a := c.app(seq); a != nil {
-				c.resumeApp(a)
-			}
-		})
+		each(c, next(&p.apps, some), c.resumeApp)
+	case p.at < len(p.tokens):
+		each(c, p.rest(some), c.resumeStored)
 	case len(p.loose) > 0:
 		each(c, next(&p.loose, some), func(id appregistry.TokenID) {
 			if t := c.token(id); t != nil {
@@ -248,16 +285,17 @@ func next[T any](all *[]T, some int) []T {
 	return part
 }
 
-func (c *Core) resumeStored(s storedToken) {
-	t := c.token(s.id)
+func (c *Core) resumeStored(id appregistry.TokenID) {
+	c.pending.mark(id)
+	t := c.token(id)
 	if t == nil {
 		return
 	}
 	if t.stored {
 		c.resumeToken(t)
 	}
-	if !c.reg.Referenced(s.id) {
-		c.pending.loose = append(c.pending.loose, s.id)
+	if !c.reg.Referenced(id) {
+		c.pending.loose = append(c.pending.loose, id)
 	}
 }
 
@@ -290,7 +328,20 @@ func (c *Core) resumeToken(t *token) {
 	}
 }
 
-func (c *Core) resumeApp(a *app) {
+func (c *Core) resumeApp(seq uint64) {
+	a := c.app(seq)
+	if a == nil {
+		return
+	}
+	for _, h := range a.rec.Holdings {
+		rec := c.reg.Resolve(h)
+		if rec == nil {
+			continue
+		}
+		if t := c.token(rec.ID); !t.stored {
+			c.pending.mark(rec.ID) // it is held, so that it is not let go
+		}
+	}
 	if a.rec.LeaveAt.IsZero() {
 		c.stay(a)
 	} else {
