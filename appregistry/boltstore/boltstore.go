@@ -171,45 +171,79 @@ const (
 
 // Load implements [appregistry.Store]. It copies a part of the records at a time
 // and calls each outside of any transaction, so that a slow caller neither stops
-// the writer nor makes the file grow, and each may use the store. A batch that
-// is committed meanwhile may be seen in part.
+// the writer nor makes the file grow, and each may use the store. The next parts are
+// read meanwhile. A batch that is committed meanwhile may be seen in part.
 func (s *Store) Load(ctx context.Context, each func(key, value []byte) error) error {
-	var after []byte
-	for {
-		if err := ctx.Err(); err != nil {
+	parts, stop := s.parts()
+	defer stop()
+	for p := range parts {
+		if err := errors.Join(ctx.Err(), p.err); err != nil {
 			return fmt.Errorf("load from %s: %w", s.path, err)
 		}
-		part, err := s.part(after)
-		if err != nil {
-			return fmt.Errorf("load from %s: %w", s.path, err)
-		}
-		if len(part) == 0 {
-			return nil
-		}
-		after = bytes.Clone(part[len(part)-1].Key) // each may scribble on the part
-		for _, r := range part {
+		for _, r := range p.records {
 			if err := each(r.Key, r.Value); err != nil {
 				return err
 			}
 		}
 	}
+	return nil
+}
+
+// part is some records that follow each other, or why there are none.
+type part struct {
+	records []appregistry.Record
+	err     error
+}
+
+// parts reads all records in a goroutine of its own, which stop ends and waits for.
+func (s *Store) parts() (_ <-chan part, stop func()) {
+	parts, enough := make(chan part, 2), make(chan struct{})
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		defer close(parts)
+		var after []byte
+		for {
+			records, err := s.part(after)
+			if len(records) > 0 {
+				after = bytes.Clone(records[len(records)-1].Key) // each may scribble on the part
+			}
+			select {
+			case parts <- part{records, err}:
+			case <-enough:
+				return
+			}
+			if len(records) == 0 || err != nil {
+				return
+			}
+		}
+	})
+	return parts, func() { close(enough); reading.Wait() }
 }
 
 // part copies the records behind a key, nil for the first ones.
 func (s *Store) part(after []byte) (part []appregistry.Record, err error) {
+	part = make([]appregistry.Record, 0, partRecords)
 	err = s.view(func(records *bbolt.Bucket) error {
-		c, size := records.Cursor(), 0
+		c := records.Cursor()
 		key, stored := c.Seek(after)
 		if after != nil && bytes.Equal(key, after) {
 			key, stored = c.Next()
 		}
+		all := make([]byte, 0, partRecords*256)
+		size := 0
 		for ; key != nil && len(part) < partRecords && size < partBytes; key, stored = c.Next() {
 			value, err := unseal(key, stored)
 			if err != nil {
 				return err
 			}
-			part = append(part, appregistry.Record{Key: bytes.Clone(key), Value: bytes.Clone(value)})
 			size += len(key) + len(value)
+			if len(all)+len(key)+len(value) > cap(all) {
+				all = make([]byte, 0, max(partRecords*256, len(key)+len(value)))
+			}
+			at := len(all)
+			all = append(append(all, key...), value...)
+			split := at + len(key)
+			part = append(part, appregistry.Record{Key: all[at:split:split], Value: all[split:len(all):len(all)]})
 		}
 		return nil
 	})
