@@ -1,7 +1,9 @@
 package boltstore
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,8 +12,10 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
+	"github.com/tokenwheel/tokenwheel/appregistry"
 	"github.com/tokenwheel/tokenwheel/internal/ownedfile"
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
@@ -107,8 +111,8 @@ func letGo(path string, db *bbolt.DB) error {
 	return db.Close()
 }
 
-// openVerified opens the file and reads all of it twice: first its pages, which
-// bbolt trusts, then its records.
+// openVerified opens the file and reads all of it: its pages, which bbolt trusts,
+// and the records in them.
 func openVerified(path string, o *bbolt.Options) (db *bbolt.DB, pages pageCount, err error) {
 	if info, err := os.Stat(path); err != nil {
 		return nil, pages, err
@@ -118,8 +122,9 @@ func openVerified(path string, o *bbolt.Options) (db *bbolt.DB, pages pageCount,
 	if db, err = openInPlace(path, *o); err != nil {
 		return nil, pages, err
 	}
-	if pages, err = verifyPages(path, db); err == nil {
-		err = guarded(func() error { return verifyRecords(db) }) // on pages that are sound, or it might not end
+	var records header
+	if pages, records, err = verify(path, db); err == nil {
+		err = guarded(func() error { return compareHeader(db, records) }) // on pages that are sound, or it might not end
 	}
 	if err != nil {
 		return nil, pages, errors.Join(err, db.Close())
@@ -189,39 +194,60 @@ func guarded(f func() error) (err error) {
 	return f()
 }
 
-// verifyPages runs under the lock that db holds.
-func verifyPages(path string, db *bbolt.DB) (_ pageCount, err error) {
+// verify runs under the lock that db holds. It tells what the records are that it
+// found. Their checksums are looked at in another goroutine.
+func verify(path string, db *bbolt.DB) (pages pageCount, got header, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return pageCount{}, err
+		return pages, got, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	info, err := f.Stat()
 	if err != nil {
-		return pageCount{}, err
+		return pages, got, err
 	}
+	found := make(chan []appregistry.Record, 4)
+	var summing sync.WaitGroup
+	var damage error
+	summing.Go(func() { got, damage = sumUp(found) })
+	var some []appregistry.Record
 	w := &pageWalk{file: f, size: info.Size(), pageSize: db.Info().PageSize}
+	w.record = func(bucket, key, stored []byte) {
+		if !bytes.Equal(bucket, recordsBucket) {
+			return
+		}
+		if some = append(some, appregistry.Record{Key: key, Value: stored}); len(some) == partRecords {
+			found <- some
+			some = make([]appregistry.Record, 0, partRecords)
+		}
+	}
 	err = w.walk()
-	return w.pages, err
+	found <- some
+	close(found)
+	summing.Wait()
+	return w.pages, got, cmp.Or(err, damage)
 }
 
-// verifyRecords compares all records with their checksums and the header.
-func verifyRecords(db *bbolt.DB) error {
-	return db.View(func(tx *bbolt.Tx) error {
-		want, err := readHeader(tx)
-		if err != nil {
-			return err
-		}
-		got := header{schema: want.schema}
-		err = tx.Bucket(recordsBucket).ForEach(func(key, stored []byte) error {
-			value, err := unseal(key, stored)
-			if err != nil {
-				return err
+// sumUp counts and sums stored records, and says which one is damaged.
+func sumUp(found <-chan []appregistry.Record) (got header, err error) {
+	got.schema = schema
+	for some := range found {
+		for _, r := range some {
+			if _, e := unseal(r.Key, r.Value); e != nil {
+				err = cmp.Or(err, e)
+				continue
 			}
 			got.count++
-			got.sum += checksum(key, value)
-			return nil
-		})
+			got.sum += binary.BigEndian.Uint64(r.Value)
+		}
+	}
+	return got, err
+}
+
+// compareHeader compares the records that were found with what the header says.
+func compareHeader(db *bbolt.DB, got header) error {
+	return db.View(func(tx *bbolt.Tx) error {
+		want, err := readHeader(tx)
 		if err == nil && got != want {
 			err = fmt.Errorf("%w: %d records, the header counts %d", ErrCorrupt, got.count, want.count)
 		}
