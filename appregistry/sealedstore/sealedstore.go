@@ -6,7 +6,10 @@
 // key as additional data: a value opens under its own key alone. In front of it
 // stands the id of the key it was sealed with, so that keys can be changed one
 // value at a time. Record keys are not sealed: they are tables and numbers. An old
-// value in the place of a newer one of the same record is not noticed.
+// value in the place of a newer one of the same record is not noticed: that would
+// take a sum over all values, which each commit had to change by the old value of
+// all that it writes, and each start to check before anything is believed; and who
+// puts back all of the file at once would go unnoticed all the same.
 //
 // Nonces are random, so one key is good for 2^32 writes; a daemon with a million
 // tokens takes years for them.
