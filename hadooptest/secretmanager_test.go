@@ -205,6 +205,9 @@ func TestCH09_TokensOutliveTheKeyThatSignedThem(t *testing.T) {
 		if _, err := m.Renew(now, service, token.Identifier, token.Password); err != nil {
 			t.Fatalf("day %d: %v", day, err)
 		}
+		if p, err := m.Password(now, token.Identifier); err != nil || !bytes.Equal(p, token.Password) {
+			t.Errorf("day %d: it does not log in: %v", day, err)
+		}
 		if got, want := parse(t, issue(t, m, now, "renewer")).MasterKeyID, int32(day); got != want {
 			t.Errorf("day %d: signed with key %d, want %d", day, got, want)
 		}

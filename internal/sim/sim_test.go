@@ -42,7 +42,7 @@ func with(more func(*sim.Faults)) sim.Faults {
 
 // The size for each change; docs/simulator.md has the nightly one.
 //
-// Shows: M01, P2, B20, F11.
+// Shows: M01, P2, B20.
 func TestM01_AMonthOfFaultsLosesNothing(t *testing.T) {
 	c := sim.Config{Seed: 1, Apps: 1000, Faults: sim.M01()}
 	if testing.Short() {
@@ -105,7 +105,7 @@ func TestP1_CrashesLoseNothing(t *testing.T) {
 	}
 }
 
-// Shows: B21, C-H09.
+// Shows: B21.
 func TestB21_ServersClocksOffByHours(t *testing.T) {
 	for _, skew := range []time.Duration{2 * time.Hour, -24 * time.Hour} {
 		kept(t, run(t, sim.Config{Seed: 3, Apps: 100, Length: 15 * day, Faults: with(func(f *sim.Faults) { f.Skew, f.Crashes = skew, 30 })}))
