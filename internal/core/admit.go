@@ -230,7 +230,7 @@ func (c *Core) takeOver(a *app) {
 		return
 	}
 	a.rec.UUID, a.rec.Generation, a.rec.EpochFloor = old.rec.UUID, old.rec.Generation, old.rec.EpochFloor
-	a.rec.Published, a.rec.Offered, a.updateAt = old.rec.Published, old.rec.Offered, old.updateAt
+	a.rec.Published, a.rec.Offered, a.updateAt = old.rec.Published, union(a.rec.Offered, old.rec.Offered), old.updateAt
 	if slices.Equal(a.rec.App.StageTo, old.rec.App.StageTo) {
 		c.inheritRound(a, old)
 	} else {

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"slices"
+
 	"github.com/tokenwheel/tokenwheel/appregistry"
 )
 
@@ -112,6 +114,7 @@ func (c *Core) promote(t *token) {
 	}
 	c.schedule(t)
 	if old != nil {
+		c.keepForBringers(old)
 		c.retire(old, t)
 	}
 	c.afterCommit(func() {
@@ -140,6 +143,18 @@ func (c *Core) retire(old, successor *token) {
 	n := c.aboutToken(TokenReplaced, old)
 	n.Reason = "by token " + successor.rec.Digests().Fingerprint
 	c.notify(n)
+}
+
+// keepForBringers keeps a replaced token for applications that brought it and were
+// given no set yet: it is what they have in their hands.
+func (c *Core) keepForBringers(old *token) {
+	for _, seq := range c.reg.Holders(old.rec.Entry) {
+		rec := c.reg.App(seq)
+		if rec.Published.Generation == 0 && slices.ContainsFunc(rec.Holdings, func(h appregistry.Holding) bool { return h.Token == old.rec.ID }) {
+			rec.Offered = union(rec.Offered, []appregistry.TokenID{old.rec.ID})
+			c.reg.PutApp(rec)
+		}
+	}
 }
 
 // hold gives all applications that plan the supply their hold on an entry of it.

@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"bytes"
 	"slices"
 	"testing"
 	"time"
@@ -195,5 +196,48 @@ func TestP3_DeadTokenIsNotCancelled(t *testing.T) {
 	w.run(time.Hour)
 	if w.held("a", "ns1") == string(tok.Identifier) || len(w.svc.cancels) != 0 {
 		t.Errorf("held %s, cancels %v: want a successor, and no cancel of what is dead", w.held("a", "ns1"), w.svc.cancels)
+	}
+}
+
+// What an application brought is in its hands until it is given a set. The first
+// one may come late: here the first answer about its other token does.
+func TestP4_ABroughtTokenStaysUntilTheFirstSetIsStaged(t *testing.T) {
+	ns2 := appregistry.Authority{Instance: "hdfs", Name: "ns2"}
+	w := newWorld(t, 7*day, 7*day)
+	first := w.svc.issue("alice")
+	w.run(3 * day)
+	slow := w.svc.issue("alice")
+	var held core.Renew
+	w.hold = func(act core.Action) bool {
+		renew, ok := act.(core.Renew)
+		if ok = ok && held.Job == 0 && bytes.Equal(renew.Token.Identifier, slow.Identifier); ok {
+			held = renew
+		}
+		return ok
+	}
+	w.step(w.event(registration{
+		app: ending("a", appregistry.CancelAll), bring: map[string]plugins.Token{"ns1": slow, "ns2": first},
+		brought: map[string]core.Brought{
+			"ns1": {Authority: ns1, Identity: w.svc.identity(slow), Obtains: true},
+			"ns2": {Authority: ns2, Identity: w.svc.identity(first), Obtains: true},
+		},
+	}))
+	for range 3 * 24 {
+		w.run(time.Hour)
+	}
+	if len(w.noted(core.TokenReplaced)) == 0 || w.targets["/stage/a"] != nil {
+		t.Fatalf("%d tokens were replaced, and the first set is %v", len(w.noted(core.TokenReplaced)), w.targets["/stage/a"])
+	}
+	if slices.Contains(w.svc.cancels, string(first.Identifier)) {
+		t.Error("cancelled in the hands of who brought it")
+	}
+	w.crash()
+	w.run(time.Minute)
+	if slices.Contains(w.svc.cancels, string(first.Identifier)) {
+		t.Error("cancelled after a restart, before its readers looked")
+	}
+	w.run(time.Hour + 10*time.Minute)
+	if w.targets["/stage/a"] == nil || !slices.Contains(w.svc.cancels, string(first.Identifier)) {
+		t.Errorf("cancelled are %q after the first set was staged, want what was brought too", w.svc.cancels)
 	}
 }
