@@ -94,6 +94,16 @@ var engine = []Mutant{
 		Package: "./internal/core", Tests: "TestT56_CancelStormIsPaused",
 	},
 	{
+		Name: "counts-drift", Bug: "a token that is forgotten is counted for ever (C-V10)",
+		File: "internal/core/token.go", Old: "\tc.counters.tokens[t.rec.State]--\n", New: "",
+		Package: "./internal/core", Tests: "TestCV10_CountsAreRightAfterEachStep",
+	},
+	{
+		Name: "answer-is-owed", Bug: "an answer that is an error is waited for for ever (C-Y32)",
+		File: "renewer/loop.go", Old: "\t\tif !it.late {\n\t\t\tl.flight--\n", New: "\t\tif ev, ok := it.event.(core.Renewed); !it.late && !(ok && ev.Err != nil) {\n\t\t\tl.flight--\n",
+		Package: "./renewer", Tests: "TestCY32_PoolIsEmptyAfterAHundredThousandRenewals",
+	},
+	{
 		Name: "panic-passes-through", Bug: "a provider that panics takes the process along (YARN-11384)",
 		File: "renewer/pool.go", Old: "if err := panicError(recover()); err != nil {\n\t\t\tev = core.Failed(a, err)\n\t\t}", New: "_ = ev",
 		Package: "./renewer", Tests: "TestY19_PanicIsAnErrorOfThatJob",

@@ -72,6 +72,16 @@ var outside = []Mutant{
 		Package: "./internal/krb", Tests: "TestT17_RepliesToOtherRequestsAreRefused",
 	},
 	{
+		Name: "many-at-a-slip", Bug: "a selection ends many tokens although nobody said that many are meant (C-V04)",
+		File: "internal/control/cancel.go", Old: "case len(hit) > 1 && !sel.Many:", New: "case false:",
+		Package: "./internal/control", Tests: "TestCV04_SelectionHitsWhatItNames",
+	},
+	{
+		Name: "keys-lead-astray", Bug: "a damaged key of an inner page has the store loaded without end (B63)",
+		File: "appregistry/boltstore/pages.go", Old: "case !w.inOrder(e.key, flags == leafPage):", New: "case false && w.inOrder(e.key, false):",
+		Package: "./appregistry/boltstore", Tests: "TestB63_KeysThatLeadAstray",
+	},
+	{
 		Name: "secret-in-print", Bug: "a password is printed by fmt (T-20)",
 		File: "plugins/token.go", Old: "func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }", New: "func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, string(s)) }",
 		Package: "./plugins", Tests: "TestW11_NoVerbShowsASecret",
