@@ -60,12 +60,12 @@ var engine = []Mutant{
 	},
 	{
 		Name: "date-believed-at-start", Bug: "a session that begins under a wrong date takes live tokens for fresh ones (P11)",
-		File: "internal/core/restore.go", Old: "c.clocks.passed(rec.Authority, rec.ProvedAt, c.now.Boot)", New: "_ = rec.ProvedAt",
+		File: "internal/core/restore.go", Old: "c.clocks.passed(authority, s.shown, c.now.Boot)", New: "_ = s.shown",
 		Package: "./internal/core", Tests: "TestP11_SessionThatBeganUnderAWrongDateLosesNothing",
 	},
 	{
 		Name: "backup-keeps-its-proofs", Bug: "a store restored elsewhere cancels without proving anything again (B69)",
-		File: "internal/core/restore.go", Old: "if elsewhere && rec.Proof", New: "if false && rec.Proof",
+		File: "internal/core/restore.go", Old: "\tif elsewhere {\n", New: "\tif elsewhere && false {\n",
 		Package: "./internal/core", Tests: "TestB69_RestoredBackupProvesAgainBeforeCancel",
 	},
 	{
