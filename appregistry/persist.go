@@ -45,11 +45,14 @@ func (r *Registry) Dirty() bool { return len(r.dirty) > 0 }
 // Where it was not, [Registry.Redo] takes that back.
 func (r *Registry) TakeBatch() Batch {
 	slices.SortFunc(r.dirty, func(a, b recordKey) int {
-		return cmp.Or(cmp.Compare(tableNames[a.table], tableNames[b.table]), cmp.Compare(a.seq, b.seq))
+		if a.table != b.table {
+			return cmp.Compare(tableNames[a.table], tableNames[b.table])
+		}
+		return cmp.Compare(a.seq, b.seq)
 	})
 	keys := slices.Compact(r.dirty)
 	b := Batch{Put: make([]Record, 0, len(keys))}
-	var w fieldWriter
+	w := fieldWriter{b: make([]byte, 0, len(keys)*recordSize)}
 	for _, k := range keys {
 		start := len(w.b)
 		w.b = k.append(w.b)
@@ -66,6 +69,9 @@ func (r *Registry) TakeBatch() Batch {
 	r.dirty = r.dirty[:0]
 	return b
 }
+
+// recordSize is about that of a key with its value.
+const recordSize = 224
 
 // Redo marks all records of a batch that was not written as changed again.
 // Others in it are ignored.

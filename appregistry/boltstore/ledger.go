@@ -86,10 +86,9 @@ func checksum(key, value []byte) uint64 {
 	return crc64.Update(crc64.Update(sum, checksums, key), checksums, value)
 }
 
-func seal(key, value []byte) []byte {
-	b := make([]byte, sealSize, sealSize+len(value))
-	binary.BigEndian.PutUint64(b, checksum(key, value))
-	return append(b, value...)
+// seal appends the value with its checksum.
+func seal(b, key, value []byte) []byte {
+	return append(binary.BigEndian.AppendUint64(b, checksum(key, value)), value...)
 }
 
 // unseal returns the value within stored, which it shares.
@@ -127,9 +126,16 @@ func (l *ledger) apply(b appregistry.Batch) (verdict, err error) {
 			return appregistry.ErrFenced, nil
 		}
 	}
+	size := 0
+	for _, r := range b.Put {
+		size += sealSize + len(r.Value)
+	}
+	all := make([]byte, 0, size) // it is the transaction's until that ends
 	for _, r := range b.Put {
 		l.forget(r.Key)
-		sealed := seal(r.Key, r.Value)
+		at := len(all)
+		all = seal(all, r.Key, r.Value)
+		sealed := all[at:len(all):len(all)]
 		l.header.count++
 		l.header.sum += binary.BigEndian.Uint64(sealed)
 		if err := l.records.Put(r.Key, sealed); err != nil {

@@ -165,9 +165,11 @@ func (c *Core) later(t *token) {
 	}
 }
 
+// writeLazy has written what may be lost. A token about which a call is out is
+// changed again by its answer, and written then.
 func (c *Core) writeLazy() {
 	for id := range c.lazy {
-		if t := c.token(id); t != nil {
+		if t := c.token(id); t != nil && t.job == 0 {
 			c.reg.PutToken(t.rec)
 		}
 	}

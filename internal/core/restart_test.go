@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"bytes"
 	"errors"
 	"maps"
 	"slices"
@@ -304,5 +305,37 @@ func TestT01_TokenCommands(t *testing.T) {
 				t.Error("the holder got no successor")
 			}
 		})
+	}
+}
+
+// Shows: M34. A registration writes each record once before it is answered, and
+// what came of it once more: that a call is out is nothing to be written.
+func TestM34_RegistrationWritesEachRecordTwiceAtMost(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	w.run(time.Minute)
+	written := map[string]int{}
+	w.hold = func(a core.Action) bool {
+		if commit, ok := a.(core.Commit); ok {
+			for _, r := range commit.Batch.Put {
+				written[string(r.Key[:bytes.IndexByte(append(r.Key, '/'), '/')])]++
+			}
+		}
+		return false
+	}
+	ev := w.event(registration{app: app("a"), bring: bring(w.svc.issue("alice"))})
+	ev.App.StageTo = nil
+	w.step(ev)
+	w.answer(0)
+	// Somebody else's commit, while the renewal is out.
+	w.step(w.event(registration{app: app("b")}))
+	for i := 0; len(w.out) > 0; i = (i + 1) % max(1, len(w.out)) { // the commit before the renewal
+		if _, renewal := w.out[i%len(w.out)].(core.Renew); !renewal || len(w.out) == 1 {
+			w.answer(i % len(w.out))
+		}
+	}
+	w.run(time.Minute)
+	w.mustDone(ev.Request)
+	if written["token"] != 2 || written["entry"] != 1 {
+		t.Errorf("written %v, want the token twice and its entry once", written)
 	}
 }
