@@ -108,16 +108,22 @@ func (c *Core) acknowledge(a *app, r Request, verify []*token) {
 	// answers, before all gates are hung.
 	a.open = 1
 	for _, t := range verify {
-		if t.rec.State != appregistry.Foreign && t.rec.Proof == appregistry.ProofNone && c.renewable(t, c.policyOf(t)) {
-			a.open++
-			t.gates = append(t.gates, a.rec.Seq)
-		}
+		c.hangGate(a, t)
 	}
 	c.begin(a)
 	c.pass(a.rec.Seq, appregistry.Authority{}, nil, false)
 	if a.open > 0 && a.rec.Replaces == 0 {
 		a.stageAt = c.now.Boot + firstWait
 		c.scheduleApp(a)
+	}
+}
+
+// hangGate keeps an application's first set until the token has its first answer,
+// where it can have one.
+func (c *Core) hangGate(a *app, t *token) {
+	if t.rec.State != appregistry.Foreign && t.rec.Proof == appregistry.ProofNone && c.renewable(t, c.policyOf(t)) {
+		a.open++
+		t.gates = append(t.gates, a.rec.Seq)
 	}
 }
 
@@ -231,6 +237,9 @@ func (c *Core) takeOver(a *app) {
 	}
 	a.rec.UUID, a.rec.Generation, a.rec.EpochFloor = old.rec.UUID, old.rec.Generation, old.rec.EpochFloor
 	a.rec.Published, a.rec.Offered, a.updateAt = old.rec.Published, union(a.rec.Offered, old.rec.Offered), old.updateAt
+	if r := old.round; r != nil { // some target may have it
+		a.updateAt = max(a.updateAt, r.update)
+	}
 	if slices.Equal(a.rec.App.StageTo, old.rec.App.StageTo) {
 		c.inheritRound(a, old)
 	} else {
@@ -335,11 +344,11 @@ func (c *Core) leave(a *app, why error) {
 		}
 	}
 	for _, e := range slices.Sorted(maps.Keys(entries)) {
-		c.leaveEntry(e)
+		c.leaveEntry(e, errors.Is(why, errSuperseded))
 	}
 	for _, id := range published {
 		if t := c.token(id); t != nil {
-			c.release(t)
+			c.release(t, false)
 		}
 	}
 	if key := rec.App.Key(); !errors.Is(why, errSuperseded) && c.reg.AppByKey(key) == nil {
@@ -351,10 +360,10 @@ func (c *Core) leave(a *app, why error) {
 	})
 }
 
-func (c *Core) leaveEntry(id appregistry.EntryID) {
+func (c *Core) leaveEntry(id appregistry.EntryID, stays bool) {
 	for _, id := range slices.Clone(c.reg.TokensOf(id)) {
 		if t := c.token(id); t != nil {
-			c.release(t)
+			c.release(t, stays)
 		}
 	}
 	c.sweepEntry(id)

@@ -17,6 +17,16 @@ func (c *Core) bring(rec *appregistry.AppRecord, b *Brought) (*token, appregistr
 			h.Entry, h.Token = e.ID, known.ID
 			t := c.token(known.ID)
 			t.releaseAt = never
+			if e.Supply == (appregistry.Supply{}) && mayFollow(b) { // who brought it first could get none
+				e.Supply = appregistry.Supply{Authority: b.Authority, User: b.Identity.User, Entry: e.ID}
+				c.reg.PutEntry(e)
+				c.afterCommit(func() {
+					if cur := c.token(e.Current); cur != nil && cur.job == 0 && cur.rec.State == appregistry.Live {
+						c.plan(cur)
+						c.schedule(cur)
+					}
+				})
+			}
 			c.schedule(t)
 			return t, h
 		}
@@ -28,7 +38,7 @@ func (c *Core) bring(rec *appregistry.AppRecord, b *Brought) (*token, appregistr
 	t := c.addToken(c.broughtToken(b))
 	t.rec.Keep = keep
 	e := &appregistry.EntryRecord{ID: appregistry.EntryID(c.reg.NewID()), Authority: b.Authority, Alias: b.Alias, Current: t.rec.ID}
-	if b.Obtains && b.Identity != nil && b.Identity.User != "" {
+	if mayFollow(b) {
 		e.Supply = appregistry.Supply{Authority: b.Authority, User: b.Identity.User, Entry: e.ID}
 	}
 	t.rec.Entry = e.ID
@@ -74,3 +84,6 @@ func (b *Brought) foreignReason() string {
 	}
 	return "not-renewable: its renewer is " + strconv.Quote(b.Identity.Renewer)
 }
+
+// mayFollow reports whether a successor of the token can be obtained.
+func mayFollow(b *Brought) bool { return b.Obtains && b.Identity != nil && b.Identity.User != "" }

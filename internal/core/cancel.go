@@ -16,15 +16,16 @@ const rememberFor = 24 * time.Hour
 
 // release lets a token go when nobody needs it: at once where its entry has no
 // holder left, else a grace after the time at which the readers of the last set
-// with it look for the next one.
-func (c *Core) release(t *token) {
+// with it look for the next one. Those are waited for without a holder too where
+// their application stays.
+func (c *Core) release(t *token, stays bool) {
 	if c.token(t.rec.ID) != t || ended(t.rec.State) || leaving(t.rec.State) || c.reg.Referenced(t.rec.ID) {
 		return
 	}
 	if c.candidate(t) && c.inUse(c.supplyFor(c.entry(t).Supply)) {
 		return // it is about to take its place
 	}
-	if len(c.reg.Holders(t.rec.Entry)) > 0 {
+	if len(c.reg.Holders(t.rec.Entry)) > 0 || stays && t.readUntil > c.now.Boot {
 		if c.carryRetired(t) {
 			return
 		}
@@ -68,6 +69,11 @@ func (c *Core) intend(t *token) {
 	c.transition(t, appregistry.CancelPending, "nobody holds it")
 	// Who asked for its renewal must not take the cancel's answer for his.
 	c.answerCommands(t, plugins.Refused(CodeTokenCancelled, fmt.Errorf("%s: it is to be cancelled", t.rec.Token)))
+	c.cancelRecorded(t)
+}
+
+// cancelRecorded sends a cancel once all that was decided so far is durable.
+func (c *Core) cancelRecorded(t *token) {
 	c.afterCommit(func() {
 		if c.token(t.rec.ID) == t && t.rec.State == appregistry.CancelPending && t.job == 0 {
 			c.sendCancel(t)
@@ -227,11 +233,13 @@ func (c *Core) resumeCancels(ev ResumeCancels) {
 	}
 	c.cancels = cancelWindow{since: c.now.Boot}
 	c.reg.PauseCancels(false)
-	each(c, c.reg.TokenIDs(), func(id appregistry.TokenID) {
-		if t := c.token(id); t.rec.State == appregistry.CancelPending && t.job == 0 {
-			t.cancelAt = c.now.Boot
-			c.schedule(t)
-		}
+	c.afterCommit(func() { // what was just intended is not recorded before
+		each(c, c.reg.TokenIDs(), func(id appregistry.TokenID) {
+			if t := c.token(id); t.rec.State == appregistry.CancelPending && t.job == 0 && t.cancelAt != never {
+				t.cancelAt = c.now.Boot
+				c.schedule(t)
+			}
+		})
 	})
 	c.commit.waiting = append(c.commit.waiting, waiter{
 		run:  func() { c.reply(ev.Request, Done, nil) },

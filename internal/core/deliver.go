@@ -46,6 +46,7 @@ type round struct {
 	set    appregistry.Set
 	update time.Duration // its NextUpdate
 	made   assembled
+	saved  bool        // its number is recorded
 	left   []int       // targets that do not have it yet
 	out    map[Job]int // stagings that are out, with their targets
 	failed []stageFailure
@@ -223,7 +224,9 @@ func (c *Core) stage(a *app) {
 	made := c.assemble(a.rec)
 	if r := a.round; r != nil {
 		if !a.force && string(made.digest) == string(r.made.digest) {
-			c.sendStages(a, r)
+			if r.saved {
+				c.sendStages(a, r)
+			}
 			return
 		}
 		a.abandon()
@@ -267,6 +270,7 @@ func (c *Core) stage(a *app) {
 	a.round = r
 	c.afterCommit(func() {
 		if c.app(a.rec.Seq) == a && a.round == r {
+			r.saved = true
 			c.sendStages(a, r)
 		}
 	})
@@ -440,7 +444,7 @@ func (c *Core) published(a *app, r *round) {
 			c.reg.PutToken(t.rec)
 		}
 		if !c.reg.Referenced(id) {
-			c.release(t)
+			c.release(t, true)
 		}
 	}
 	if a.changed {

@@ -115,3 +115,45 @@ func TestP4_TargetsThatStayBehindKeepTheirTokens(t *testing.T) {
 		}
 	}
 }
+
+// A set has its number in the store before any target has it, however long that
+// takes.
+func TestP1_NothingIsStagedBeforeItsCommit(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	w.run(0)
+	ev := w.event(registration{app: app("a"), plan: plan(ns1)})
+	w.step(ev)
+	for outAt[core.Obtain](w) < 0 {
+		w.answer(0)
+	}
+	w.storeErr = func() error { return errDown }
+	w.run(time.Minute)
+	if tg := w.targets["/stage/a"]; tg != nil {
+		t.Errorf("generation %d was staged, and the store has no record of it", tg.n)
+	}
+}
+
+func TestP1_ASlowCommitStagesOnce(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	w.run(0)
+	ev := w.event(registration{app: app("a"), plan: plan(ns1)})
+	w.step(ev)
+	for outAt[core.Obtain](w) < 0 {
+		w.answer(0)
+	}
+	w.answer(outAt[core.Obtain](w)) // the commit of token and generation is out, and is slow
+	stages := 0
+	w.hold = func(act core.Action) bool {
+		_, is := act.(core.Stage)
+		if is {
+			stages++
+		}
+		return is
+	}
+	w.boot += 6 * time.Second
+	w.step(core.Tick{})
+	w.run(time.Second)
+	if stages != 1 {
+		t.Errorf("%d stagings are out for one application and target", stages)
+	}
+}

@@ -235,3 +235,43 @@ func TestB21_FirstRenewalShowsThatAClockIsAhead(t *testing.T) {
 		}
 	}
 }
+
+// The readers of the last set look when they were told to, though another
+// registration has taken the place of the one that told them.
+func TestP4_ReadersOfTheLastSetOutliveAReregistration(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	old, fresh := w.svc.issue("alice"), w.svc.issue("alice")
+	w.mustDone(w.register(registration{app: ending("a", appregistry.CancelAll), bring: bring(old)}))
+	w.run(time.Hour)
+	look := w.targets["/stage/a"].all[0].NextUpdate
+	w.mustDone(w.register(registration{app: ending("a", appregistry.CancelAll), bring: bring(fresh)}))
+	w.run(10 * time.Minute)
+	if w.svc.tokens[string(old.Identifier)].cancelled {
+		t.Errorf("cancelled at %s; a stock reader of its set looks at %s", w.wall.Add(w.boot).Format(time.DateTime), look.Format(time.DateTime))
+	}
+}
+
+func TestP4_ARoundThatWaitsForItsRetryKeepsItsWord(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	a := ending("a", appregistry.CancelAll)
+	a.StageTo = []appregistry.Target{{Dir: "/one"}, {Dir: "/two"}}
+	w.stageErr = func(s appregistry.Set) error {
+		if s.Target.Dir == "/two" {
+			return errDown
+		}
+		return nil
+	}
+	w.register(registration{app: a, plan: plan(ns1)})
+	first := string(w.targets["/one"].creds.Tokens["ns1"].Identifier)
+	look := w.targets["/one"].all[0].NextUpdate
+	w.stageErr = nil
+	w.step(core.TokenCommand{Request: w.ask(), Caller: operator, Token: w.only().Tokens[0].ID, Verb: core.ReplaceNow})
+	w.run(100 * time.Millisecond)
+	b := a
+	b.Tolerate = true // other content, the same targets and plan
+	w.register(registration{app: b, plan: plan(ns1)})
+	w.run(20 * time.Minute)
+	if w.svc.tokens[first].cancelled {
+		t.Errorf("cancelled by %s; its reader looks at %s", w.wall.Add(w.boot).Format(time.DateTime), look.Format(time.DateTime))
+	}
+}

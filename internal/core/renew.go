@@ -80,8 +80,8 @@ func (c *Core) renewed(ev Renewed) {
 	}
 	if !leaving(t.rec.State) {
 		c.answerCommands(t, err)
-	} else if t.cancelAt == never {
-		t.cancelAt = c.now.Boot // it waited for this answer
+	} else if t.cancelAt == never { // it waited for this answer, and may for its intent's commit
+		c.cancelRecorded(t)
 	}
 	c.schedule(t)
 }

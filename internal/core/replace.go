@@ -122,10 +122,10 @@ func (c *Core) promote(t *token) {
 			c.changed(c.app(seq))
 		}
 		if old != nil && c.token(old.rec.ID) == old {
-			c.release(old)
+			c.release(old, false)
 		}
 		if !c.reg.Referenced(t.rec.ID) && c.token(t.rec.ID) == t {
-			c.release(t)
+			c.release(t, false)
 		}
 	})
 	c.supplyReady(s)

@@ -180,6 +180,10 @@ func TestReregister(t *testing.T) {
 		if len(all) != 2 || all[1].Generation != 2 || all[1].UUID != all[0].UUID || w.held("a", "ns1") != "alice#2" {
 			t.Errorf("stagings %+v, held %s", all, w.held("a", "ns1"))
 		}
+		if len(w.svc.cancels) > 0 {
+			t.Errorf("cancels %v, before the readers of the first set look again", w.svc.cancels)
+		}
+		w.run(7 * day)
 		if !slices.Equal(w.svc.cancels, []string{"alice#1"}) {
 			t.Errorf("cancels %v, want what the earlier record had", w.svc.cancels)
 		}
@@ -337,5 +341,61 @@ func TestM34_RegistrationWritesEachRecordTwiceAtMost(t *testing.T) {
 	w.mustDone(ev.Request)
 	if written["token"] != 2 || written["entry"] != 1 {
 		t.Errorf("written %v, want the token twice and its entry once", written)
+	}
+}
+
+// A registration that waits to replace another one waits for its proof over a
+// restart too: what it is to replace is good.
+func TestP4_RestartKeepsACandidateWaitingForItsProof(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	good := w.svc.issue("alice")
+	w.mustDone(w.register(registration{app: ending("a", appregistry.CancelAll), bring: bring(good)}))
+	bad := w.svc.issue("alice")
+	b := core.Brought{Authority: ns1, Identity: w.svc.identity(bad)} // nothing can be obtained
+	bad.Password = plugins.Secret("wrong")
+	w.svc.fault = func(op, id string) error {
+		if op == "renew" && id == string(bad.Identifier) {
+			return errDown
+		}
+		return nil
+	}
+	w.register(registration{app: ending("a", appregistry.CancelAll), bring: bring(bad), brought: map[string]core.Brought{"ns1": b}})
+	w.run(time.Minute)
+	if w.held("a", "ns1") != string(good.Identifier) {
+		t.Fatalf("held %q before the restart", w.held("a", "ns1"))
+	}
+	w.crash()
+	w.run(time.Minute)
+	w.svc.fault = nil // now the service could say that its password is wrong
+	w.run(10 * time.Minute)
+	if w.held("a", "ns1") != string(good.Identifier) || w.svc.tokens[string(good.Identifier)].cancelled {
+		t.Errorf("held %q, want %q; cancelled %v", w.held("a", "ns1"), good.Identifier, w.svc.cancels)
+	}
+}
+
+// What a service said of a token stands in no record, so a restart asks again about
+// one that was in trouble.
+func TestB19_RestartRemembersThatATokenIsDead(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	tok := w.svc.issue("alice")
+	w.mustDone(w.register(registration{app: app("a"), bring: bring(tok)}))
+	w.run(time.Hour)
+	delete(w.svc.tokens, string(tok.Identifier))
+	w.svc.fault = func(op, _ string) error {
+		if op == "obtain" {
+			return errDown
+		}
+		return nil
+	}
+	w.step(core.TokenCommand{Request: w.ask(), Caller: operator, Token: w.idOf(tok), Verb: core.RenewNow})
+	w.run(5 * time.Minute)
+	if s := w.only().Tokens[0].State; s != appregistry.Replacing {
+		t.Fatalf("state %s", s)
+	}
+	w.crash()
+	w.svc.fault = nil
+	w.run(10 * time.Minute)
+	if !w.valid("a", "ns1") {
+		t.Errorf("not replaced; it is %s, next at %s", w.only().Tokens[0].State, w.only().Tokens[0].Next)
 	}
 }

@@ -268,7 +268,7 @@ func (c *Core) resumeSome() {
 	case len(p.loose) > 0:
 		each(c, next(&p.loose, some), func(id appregistry.TokenID) {
 			if t := c.token(id); t != nil {
-				c.release(t)
+				c.release(t, true)
 			}
 		})
 	}
@@ -307,12 +307,15 @@ func (c *Core) resumeToken(t *token) {
 		t.endAt = c.rememberedUntil(t)
 		return
 	case leaving(s):
-		t.cancelAt = c.now.Boot
+		c.cancelRecorded(t)
 		if t.endAt = c.lastEnd(t); t.endAt == never {
 			t.endAt = c.now.Boot + rememberFor
 		}
 		return
 	}
+	// What a service said stands in no record: about a token that was in trouble it is
+	// asked again.
+	troubled := t.rec.State == appregistry.New && t.rec.Reason != ""
 	c.plan(t)
 	if t.rec.State == appregistry.Foreign {
 		return
@@ -320,7 +323,7 @@ func (c *Core) resumeToken(t *token) {
 	if to := c.resting(t); to != t.rec.State || t.rec.Reason != "" {
 		c.toLater(t, to, "")
 	}
-	unknown := t.rec.Expires.IsZero() || t.rec.Proof == appregistry.ProofNone || c.candidate(t) || c.clocks.isDoubtful(t.rec.Authority)
+	unknown := troubled || t.rec.Expires.IsZero() || t.rec.Proof == appregistry.ProofNone || c.candidate(t) || c.clocks.isDoubtful(t.rec.Authority)
 	if unknown && c.renewable(t, c.policyOf(t)) {
 		t.renewAt = c.now.Boot
 	} else if c.candidate(t) {
@@ -351,6 +354,13 @@ func (c *Core) resumeApp(seq uint64) {
 	c.begin(a)
 	if a.rec.Ready && a.rec.Replaces == 0 {
 		a.open = 1 // it has had its first set
+	}
+	if a.rec.Replaces != 0 && a.rec.App.Verify == appregistry.VerifyRenew { // what it is to replace is good
+		for _, h := range a.rec.Holdings {
+			if t := c.token(h.Token); t != nil {
+				c.hangGate(a, t)
+			}
+		}
 	}
 	c.pass(a.rec.Seq, appregistry.Authority{}, nil, false)
 }

@@ -248,3 +248,16 @@ func TestT56_CancelStormIsPaused(t *testing.T) {
 		t.Errorf("%d alarms: paused again by a restart", n)
 	}
 }
+
+// Who brings a token first may not obtain its successor; its owner may, who brings
+// it later.
+func TestP2_TheOwnerOfASharedTokenGetsItsSuccessor(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	tok := w.svc.issue("alice")
+	w.mustDone(w.byRealUser(tok, nil))
+	w.mustDone(w.register(registration{app: app("a"), bring: bring(tok)})) // alice's own: a successor can be obtained
+	w.run(8 * day)
+	if !w.valid("a", "ns1") {
+		t.Errorf("lost, though its owner could have had another; %d issued", w.svc.issued)
+	}
+}

@@ -340,3 +340,32 @@ func wantCode(t *testing.T, err error, code string) {
 var errDown = errors.New("connection refused")
 
 func plan(a ...appregistry.Authority) []appregistry.Authority { return a }
+
+func keyOf(id appregistry.AppID) appregistry.AppKey {
+	return appregistry.AppKey{Owner: "alice", ID: id}
+}
+
+// idOf is the number of a token that some application holds.
+func (w *world) idOf(tok plugins.Token) appregistry.TokenID {
+	for _, e := range w.core.Entries() {
+		for _, s := range e.Tokens {
+			if s.Fingerprint == appregistry.DigestsOf(ns1, tok).Fingerprint {
+				return s.ID
+			}
+		}
+	}
+	w.t.Fatalf("no such token")
+	return 0
+}
+
+var oozie = core.Caller{Name: "oozie"}
+
+// byRealUser registers the token of a user who is somebody else's proxy: oozie may
+// bring it, and not obtain another one.
+func (w *world) byRealUser(tok plugins.Token, overlay map[string]string) core.Request {
+	id := w.svc.identity(tok)
+	id.RealUser, id.RealShort = "oozie", "oozie"
+	a := app("o")
+	a.Overlay, a.User = overlay, "oozie"
+	return w.register(registration{app: a, caller: oozie, bring: bring(tok), brought: map[string]core.Brought{"ns1": {Authority: ns1, Identity: id}}})
+}
