@@ -189,17 +189,6 @@ func (c *Client) self() Principal {
 	return c.principal
 }
 
-// TicketExpiry is the end of the present ticket-granting ticket by the KDC's
-// clock, zero before the first login. It does not log in.
-func (c *Client) TicketExpiry() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if t := c.slot(homeTGT).ticket; t != nil {
-		return t.end
-	}
-	return time.Time{}
-}
-
 // TicketLife tells how much of the present ticket-granting ticket is left and
 // how long it was given for; a small quotient means that logins have been
 // failing for a while. Both are zero before the first login. It does not log in.
