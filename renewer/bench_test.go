@@ -23,23 +23,34 @@ import (
 func BenchmarkRenewals(b *testing.B) {
 	b.Run("answered at once", func(b *testing.B) { benchmarkRenewals(b, func(context.Context) {}) })
 	b.Run("answered by another goroutine", func(b *testing.B) {
-		// As calls over a connection are, which one goroutine reads.
-		asked := make(chan chan struct{}, 64)
-		defer close(asked)
-		go func() {
-			for answer := range asked {
-				close(answer)
-			}
-		}()
-		benchmarkRenewals(b, func(ctx context.Context) {
-			answer := make(chan struct{})
-			asked <- answer
-			select {
-			case <-answer:
-			case <-ctx.Done():
-			}
-		})
+		benchmarkRenewals(b, answered(b, 0))
 	})
+	b.Run("answered together after a millisecond", func(b *testing.B) { // the processors have pauses
+		benchmarkRenewals(b, answered(b, time.Millisecond))
+	})
+}
+
+// answered is a call over a connection that one goroutine reads, which pauses when
+// it has told all answers that are there.
+func answered(b *testing.B, pause time.Duration) func(context.Context) {
+	asked := make(chan chan struct{}, 64)
+	b.Cleanup(func() { close(asked) })
+	go func() {
+		for answer := range asked {
+			close(answer)
+			if pause > 0 && len(asked) == 0 {
+				time.Sleep(pause)
+			}
+		}
+	}()
+	return func(ctx context.Context) {
+		answer := make(chan struct{})
+		asked <- answer
+		select {
+		case <-answer:
+		case <-ctx.Done():
+		}
+	}
 }
 
 const fleet = 20_000

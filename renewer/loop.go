@@ -3,6 +3,7 @@ package renewer
 import (
 	"context"
 	"errors"
+	"runtime"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
@@ -81,6 +82,7 @@ func (l *loop) turn(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-l.r.inbox.signal:
+			runtime.Gosched() // those who are about to put something more come first
 			batch = l.take(batch)
 		case <-timer.C:
 			l.tick(core.Tick{})
