@@ -143,10 +143,11 @@ type fieldReader struct {
 	err   error
 	field int
 	kind  int
-	value uint64 // of a number
-	body  []byte // of bytes; part of what is read
-	whole []byte // the field as it stands
-	ended bool   // the zero byte behind the last field was there
+	value uint64       // of a number
+	body  []byte       // of bytes; part of what is read
+	whole []byte       // the field as it stands
+	ended bool         // the zero byte behind the last field was there
+	inner *fieldReader // of nested fields, used again for each
 }
 
 // finish reports what was wrong with a record that was read to its end.
@@ -279,6 +280,9 @@ func (r *fieldReader) authority() (a Authority) {
 		}
 		return a
 	}
+	if a, ok := r.known.readBefore(r.body); ok && r.kind == bytesField {
+		return a
+	}
 	r.nested(func(in *fieldReader) {
 		switch in.field {
 		case 1:
@@ -287,6 +291,9 @@ func (r *fieldReader) authority() (a Authority) {
 			a.Name = in.text()
 		}
 	})
+	if r.err == nil {
+		r.known.read(r.body, a)
+	}
 	return a
 }
 
@@ -307,9 +314,13 @@ func (r *fieldReader) nested(each func(*fieldReader)) {
 	if !r.want(bytesField) {
 		return
 	}
-	in := fieldReader{rest: r.body, words: r.words, lent: r.lent, known: r.known}
+	if r.inner == nil {
+		r.inner = &fieldReader{}
+	}
+	in := r.inner
+	*in = fieldReader{rest: r.body, words: r.words, lent: r.lent, known: r.known, inner: in.inner}
 	for in.next() {
-		each(&in)
+		each(in)
 	}
 	if in.err != nil {
 		r.err = in.err

@@ -116,3 +116,32 @@ func TestLoader_MakesTheSameRegistry(t *testing.T) {
 		}
 	})
 }
+
+// One application with one token of its own: three records.
+func BenchmarkLoader(b *testing.B) {
+	r := appregistry.NewRegistry()
+	const apps = 20_000
+	for i := range uint64(apps) {
+		tok := plugins.Token{Kind: "K", Service: "ns1.example:8020", Identifier: fmt.Appendf(nil, "%096d", i), Password: make(plugins.Secret, 20)}
+		app, entry, token := 3*i+1, appregistry.EntryID(3*i+2), appregistry.TokenID(3*i+3)
+		r.PutToken(&appregistry.TokenRecord{ID: token, Entry: entry, Authority: ns1, Token: tok, State: appregistry.Live, Owner: "alice", Ours: true})
+		r.PutEntry(&appregistry.EntryRecord{ID: entry, Authority: ns1, Alias: "ns1", Current: token})
+		r.PutApp(&appregistry.AppRecord{
+			Seq: app, App: appregistry.App{ID: appregistry.AppID(fmt.Sprintf("application-%08d", i)), User: "alice"},
+			UUID: fmt.Sprintf("%08x-0000-4000-8000-000000000001", i), Content: make([]byte, 16), Ready: true,
+			Holdings: []appregistry.Holding{{Alias: "ns1", Kind: "K", Service: "ns1.example:8020", Entry: entry, Token: token}},
+		})
+	}
+	records := r.TakeBatch().Put
+	b.ReportAllocs()
+	for b.Loop() {
+		l := appregistry.NewRegistry().Loader(nil, nil)
+		for _, rec := range records {
+			if _, err := l.Load(rec.Key, rec.Value); err != nil {
+				b.Fatal(err)
+			}
+		}
+		l.Done()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*apps), "ns/app")
+}

@@ -6,6 +6,7 @@ package appregistry
 type words struct {
 	texts       numbering[string]
 	authorities numbering[Authority]
+	stored      map[string]Authority // by their fields in records of a store
 }
 
 const (
@@ -14,7 +15,10 @@ const (
 )
 
 func newWords() *words {
-	return &words{numbering[string]{of: map[string]uint64{}}, numbering[Authority]{of: map[Authority]uint64{}}}
+	return &words{
+		texts: numbering[string]{of: map[string]uint64{}}, authorities: numbering[Authority]{of: map[Authority]uint64{}},
+		stored: map[string]Authority{},
+	}
 }
 
 // number returns 0 where the text is to be written as it is.
@@ -42,6 +46,20 @@ func (w *words) has(text []byte) (string, bool) {
 		return "", false
 	}
 	return w.texts.values[n-1], true
+}
+
+// readBefore returns the authority that such fields were read as.
+func (w *words) readBefore(fields []byte) (a Authority, ok bool) {
+	if w != nil {
+		a, ok = w.stored[string(fields)]
+	}
+	return a, ok
+}
+
+func (w *words) read(fields []byte, a Authority) {
+	if w != nil && len(w.stored) < mostWords && len(fields) <= 3*longestWord {
+		w.stored[string(fields)] = a
+	}
 }
 
 func (w *words) authority(a Authority) uint64 {
