@@ -160,6 +160,9 @@ func (c *Core) begin(a *app) {
 			c.plan(t) // for its end, and the warning of it
 			c.schedule(t)
 		}
+		if rec := c.reg.Resolve(h); rec != nil && !h.Carried {
+			c.renewFor(a, c.token(rec.ID))
+		}
 		if e := c.reg.Entry(h.Entry); e != nil && !h.Lent && e.Supply.Entry != 0 && over(c.reg.Token(e.Current)) {
 			c.want(e.Supply) // it was cancelled by force, and no successor has come yet
 		}

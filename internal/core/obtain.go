@@ -103,17 +103,22 @@ func (c *Core) obtain(s *supply) {
 	a := Obtain{Job: s.job, Authority: s.key.Authority, Tenant: s.key.User, First: !c.succeeds(s), Before: c.neededBy(s)}
 	if rec != nil {
 		req.App, req.Conf = string(rec.App.ID), rec.App.Overlay
-		a.Tenant, a.Timeout = tenant(rec.App), rec.App.Duration("call-timeout")
+		a.Tenant, a.Timeout = tenant(rec.App), c.longestWish(c.users(s))
 	}
 	a.Request = req
 	c.emit(a)
 }
 
-// users are the applications that the supply works for, oldest first.
+// users are the applications that the supply works for, oldest first: those that
+// get its successors.
 func (c *Core) users(s *supply) []uint64 {
 	users := slices.Collect(maps.Keys(s.planners))
 	for _, e := range c.reg.SuppliedEntries(s.key) {
-		users = append(users, c.reg.Holders(e)...)
+		for _, seq := range c.reg.Holders(e) {
+			if follows, _ := holdOn(c.reg.App(seq), e); follows {
+				users = append(users, seq)
+			}
+		}
 	}
 	slices.Sort(users)
 	return slices.Compact(users)

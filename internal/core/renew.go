@@ -50,8 +50,10 @@ func tenant(a appregistry.App) string { return cmp.Or(a.Owner, a.User) }
 
 // timeoutOf is the longest that a holder gives a call; 0, the shell's own, where
 // one has no wish. No holder may shorten what others depend on.
-func (c *Core) timeoutOf(t *token) (longest time.Duration) {
-	for _, seq := range c.reg.Holders(t.rec.Entry) {
+func (c *Core) timeoutOf(t *token) time.Duration { return c.longestWish(c.reg.Holders(t.rec.Entry)) }
+
+func (c *Core) longestWish(apps []uint64) (longest time.Duration) {
+	for _, seq := range apps {
 		wish := c.reg.App(seq).App.Duration("call-timeout")
 		if wish == 0 {
 			return 0

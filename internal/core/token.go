@@ -255,12 +255,53 @@ func (c *Core) renewable(t *token, p Policy) bool {
 	return r.Ours && !t.fixed && !atMax && !p.ReplaceOnly && c.handsOff(r) == ""
 }
 
-// policyOf is the policy for a token: that of its oldest holder.
+// policyOf is the policy for a token: that of its oldest holder, of those who get
+// its successors where there are any. Who only carries it has no say, and nobody
+// may stop the renewals that others depend on.
 func (c *Core) policyOf(t *token) Policy {
+	p, found, unwanted := c.policyAt(nil, t.rec), false, true
+	followed := c.reg.Followed(t.rec.Entry)
 	for _, seq := range c.reg.Holders(t.rec.Entry) {
-		return c.policyAt(c.reg.App(seq), t.rec)
+		rec := c.reg.App(seq)
+		follows, given := holdOn(rec, t.rec.Entry)
+		if !given {
+			continue
+		}
+		own := c.policyAt(rec, t.rec)
+		unwanted = unwanted && own.ReplaceOnly
+		if !found && (follows || !followed) {
+			p, found = own, true
+		}
+		if found && !unwanted {
+			p.ReplaceOnly = false
+			break
+		}
 	}
-	return c.policyAt(nil, t.rec)
+	return p
+}
+
+// renewFor plans the renewals of a token that no holder before this one wanted.
+func (c *Core) renewFor(a *app, t *token) {
+	s := t.rec.State
+	if t.renewAt != never || t.job != 0 || s == appregistry.New || ended(s) || leaving(s) ||
+		c.policyAt(a.rec, t.rec).ReplaceOnly || !c.renewable(t, c.policyOf(t)) {
+		return
+	}
+	if c.plan(t); t.rec.Proof == appregistry.ProofNone {
+		t.renewAt = c.now.Boot
+	}
+	c.schedule(t)
+}
+
+// holdOn reports whether an application gets an entry's successors, and whether it
+// is given anything of it.
+func holdOn(rec *appregistry.AppRecord, e appregistry.EntryID) (follows, given bool) {
+	for i := range rec.Holdings {
+		if h := &rec.Holdings[i]; h.Entry == e && !h.Carried {
+			follows, given = follows || !h.Lent, true
+		}
+	}
+	return follows, given
 }
 
 // resting is the state of a token about which nothing is known to be wrong.
