@@ -316,11 +316,12 @@ func (w *pageWalk) read(id uint64) (p []byte, flags uint16, count int, err error
 	if err := w.use(id); err != nil {
 		return nil, 0, 0, err
 	}
-	head := make([]byte, pageHeaderSize)
+	p = make([]byte, w.pageSize)
 	offset := int64(id) * int64(w.pageSize)
-	if _, err := w.file.ReadAt(head, offset); err != nil {
+	if _, err := w.file.ReadAt(p, offset); err != nil {
 		return nil, 0, 0, fmt.Errorf("page %d: %w", id, err)
 	}
+	head := p[:pageHeaderSize]
 	more := uint64(native.Uint32(head[12:]))
 	if native.Uint64(head) != id || more >= w.end-id {
 		return nil, 0, 0, damaged(id, "its header is not its own")
@@ -330,9 +331,11 @@ func (w *pageWalk) read(id uint64) (p []byte, flags uint16, count int, err error
 			return nil, 0, 0, err
 		}
 	}
-	p = make([]byte, (1+int(more))*w.pageSize)
-	if _, err := w.file.ReadAt(p, offset); err != nil {
-		return nil, 0, 0, fmt.Errorf("page %d: %w", id, err)
+	if more > 0 {
+		p = append(p, make([]byte, int(more)*w.pageSize)...)
+		if _, err := w.file.ReadAt(p[w.pageSize:], offset+int64(w.pageSize)); err != nil {
+			return nil, 0, 0, fmt.Errorf("page %d: %w", id, err)
+		}
 	}
 	return p, native.Uint16(head[8:]), int(native.Uint16(head[10:])), nil
 }
