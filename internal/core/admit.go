@@ -252,6 +252,17 @@ func (c *Core) takeOver(a *app) {
 	c.leave(old, errSuperseded)
 }
 
+// standAlone makes a registration a first one: what it was to replace has left.
+func (c *Core) standAlone(a *app) {
+	a.rec.Replaces = 0
+	delete(c.rivals, a.rec.App.Key())
+	c.reg.PutApp(a.rec)
+	if a.open > 0 {
+		a.stageAt = c.now.Boot + firstWait
+		c.scheduleApp(a)
+	}
+}
+
 // inheritRound lets what is on its way to the targets end before anything newer
 // goes there.
 func (c *Core) inheritRound(a, old *app) {
@@ -333,6 +344,9 @@ func (c *Core) leave(a *app, why error) {
 	}
 	published := union(rec.Published.Tokens, rec.Offered)
 	c.reg.DeleteApp(rec.Seq)
+	if rival := c.candidateFor(rec.App.Key()); rival != nil && rival.rec.Replaces == rec.Seq {
+		c.standAlone(rival)
+	}
 	if rec.Ready {
 		c.counters.ready--
 	}

@@ -166,8 +166,9 @@ func (c *Core) appDue(a *app) {
 	}
 	a.timer = timer{}
 	if c.now.Boot >= a.leaveAt {
-		c.leave(a, errLeft)
-		return
+		if c.leaveDue(a); a.gone != nil {
+			return
+		}
 	}
 	if c.now.Boot >= a.stageAt {
 		a.stageAt = never

@@ -140,8 +140,18 @@ func (c *Core) linger(a *app, d time.Duration) {
 	c.scheduleApp(a)
 }
 
+// leaveDue lets an application go whose linger time or lease is over. What it has
+// serves until the one that is to take its place can.
+func (c *Core) leaveDue(a *app) {
+	if rival := c.candidateFor(a.rec.App.Key()); rival != nil && rival != a && rival.durable {
+		a.leaveAt = c.now.Boot + max(a.rec.App.Duration("lease"), groupWait)
+		return
+	}
+	c.leave(a, errLeft)
+}
+
 // keepAlive puts off the leaving of an application: that after its linger time
-// begins anew, or its lease does.
+// begins anew, or its lease does, and that of what waits to take its place.
 func (c *Core) keepAlive(ev KeepAlive) {
 	rec := c.reg.AppByKey(ev.App)
 	if rec == nil || !ev.Caller.owns(ev.App.Owner) {
@@ -155,7 +165,12 @@ func (c *Core) keepAlive(ev KeepAlive) {
 		// What is left may be more, where the group's last is not alone any more.
 		c.linger(a, max(c.lingerOf(rec), a.leaveAt-c.now.Boot))
 	}
-	until := c.wall(a.leaveAt)
+	at := a.leaveAt
+	if rival := c.candidateFor(ev.App); rival != nil {
+		c.stay(rival)
+		at = min(at, rival.leaveAt)
+	}
+	until := c.wall(at)
 	c.commit.waiting = append(c.commit.waiting, waiter{
 		run:  func() { c.emit(Reply{Request: ev.Request, Moment: Done, Until: until}) },
 		lost: func(err error) { c.reply(ev.Request, Done, err) },

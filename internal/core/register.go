@@ -66,6 +66,7 @@ func (c *Core) register(ev *Register) {
 	rival := c.candidateFor(key)
 	switch {
 	case rival != nil && rival.rec.SameContent(ev.App, ev.tokens, ev.content):
+		c.stay(rival)
 		c.attach(rival, ev.Request)
 		return
 	case old != nil && old.SameContent(ev.App, ev.tokens, ev.content):

@@ -345,6 +345,9 @@ func (c *Core) resumeApp(seq uint64) {
 			c.pending.mark(rec.ID) // it is held, so that it is not let go
 		}
 	}
+	if a.rec.Replaces != 0 && c.reg.App(a.rec.Replaces) == nil {
+		c.standAlone(a) // an earlier release let one leave while the other waited
+	}
 	if a.rec.LeaveAt.IsZero() {
 		c.stay(a)
 	} else {
