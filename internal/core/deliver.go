@@ -440,8 +440,12 @@ func (c *Core) published(a *app, r *round) {
 		if t == nil || slices.Contains(r.made.tokens, id) {
 			continue
 		}
-		if readUntil > t.readUntil {
-			t.readUntil, t.rec.ReadUntil = readUntil, c.wall(readUntil)
+		until := readUntil
+		if a.restored {
+			until = max(until, c.toldAtMost(t))
+		}
+		if until > t.readUntil {
+			t.readUntil, t.rec.ReadUntil = until, c.wall(until)
 			c.reg.PutToken(t.rec)
 		}
 		if !c.reg.Referenced(id) {
@@ -451,6 +455,18 @@ func (c *Core) published(a *app, r *round) {
 	if a.changed {
 		c.changed(a)
 	}
+}
+
+// toldAtMost is the latest time that a set with the token told its readers, by its
+// service's clock: what an earlier session noted of that was by our own, which may
+// have been stepped since.
+func (c *Core) toldAtMost(t *token) time.Duration {
+	last := c.lastEnd(t)
+	if last == never || t.rec.Issued.IsZero() {
+		return 0
+	}
+	lead := c.policyOf(t).LeadBeforeMax(last - c.clocks.boot(t.rec.Authority, t.rec.Issued))
+	return last - lead + lead/5
 }
 
 // stageFailed plans the next try when all targets have answered: one pause for

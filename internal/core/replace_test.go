@@ -236,7 +236,7 @@ func TestP4_ABroughtTokenStaysUntilTheFirstSetIsStaged(t *testing.T) {
 	if slices.Contains(w.svc.cancels, string(first.Identifier)) {
 		t.Error("cancelled after a restart, before its readers looked")
 	}
-	w.run(time.Hour + 10*time.Minute)
+	w.run(14 * time.Hour)
 	if w.targets["/stage/a"] == nil || !slices.Contains(w.svc.cancels, string(first.Identifier)) {
 		t.Errorf("cancelled are %q after the first set was staged, want what was brought too", w.svc.cancels)
 	}

@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -61,5 +62,29 @@ func TestP11_RegistrationUnderAWrongDateIsRenewedInTime(t *testing.T) {
 				t.Fatalf("off by %v: after %v it holds nothing valid: %+v", off, w.boot, w.only())
 			}
 		}
+	}
+}
+
+// A session that begins under a date far ahead takes the time that readers were
+// told for past: they sleep on.
+func TestP4_ReadersKeepTheirTokensInASessionThatBeganUnderAWrongDate(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	right := w.wall
+	w.svc.now = func() time.Time { return right.Add(w.boot) }
+	w.mustDone(w.register(registration{app: app("a"), plan: plan(ns1)}))
+	first, looks := w.held("a", "ns1"), w.targets["/stage/a"].all[0].NextUpdate.Sub(w.wall)
+	w.run(3 * day)
+	w.wall = right.Add(4 * 365 * day)
+	w.crash()
+	for w.held("a", "ns1") == first && w.boot < looks {
+		w.run(time.Minute)
+	}
+	w.run(looks - w.boot - time.Second)
+	if w.held("a", "ns1") == first || slices.Contains(w.svc.cancels, first) {
+		t.Errorf("cancelled are %q before its readers looked at %v", w.svc.cancels, looks)
+	}
+	w.run(time.Hour)
+	if !slices.Contains(w.svc.cancels, first) {
+		t.Error("not cancelled after its readers looked")
 	}
 }
