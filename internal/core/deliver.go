@@ -214,6 +214,17 @@ func (c *Core) setRemains(ids []appregistry.TokenID) time.Duration {
 	return least
 }
 
+// givenRemains is the life left of the live token that ends first, of those that an
+// application was given or may have been; 0: there is none.
+func (c *Core) givenRemains(rec *appregistry.AppRecord) (least time.Duration) {
+	for _, id := range union(rec.Published.Tokens, rec.Offered) {
+		if t := c.token(id); t != nil && c.remains(t) > 0 && (least == 0 || c.remains(t) < least) {
+			least = c.remains(t)
+		}
+	}
+	return least
+}
+
 // stage begins a generation, or goes on with the one that failed where nothing
 // is newer.
 func (c *Core) stage(a *app) {
@@ -473,10 +484,10 @@ func (c *Core) toldAtMost(t *token) time.Duration {
 // all that failed, so that a target that hangs does not hurry another.
 func (c *Core) stageFailed(a *app, failed ...stageFailure) {
 	a.failures++
-	p, remains := c.policyFor(a.rec, appregistry.Authority{}), c.setRemains(a.rec.Published.Tokens)
-	wait := p.DeniedAfter(remains)
+	p := c.policyFor(a.rec, appregistry.Authority{})
+	wait := p.DeniedAfter(c.setRemains(a.rec.Published.Tokens))
 	if slices.ContainsFunc(failed, func(f stageFailure) bool { return !refusal(f.err) }) {
-		wait = p.RetryAfter(a.failures, remains, c.random)
+		wait = p.RetryAfter(a.failures, c.givenRemains(a.rec), c.random)
 	}
 	a.stageAt = min(a.stageAt, c.now.Boot+wait)
 	c.scheduleApp(a)

@@ -157,3 +157,23 @@ func TestP1_ASlowCommitStagesOnce(t *testing.T) {
 		t.Errorf("%d stagings are out for one application and target", stages)
 	}
 }
+
+// A first set that fails may be at its readers all the same: it is staged again
+// within a third of what its tokens have left, as one that was staged is.
+func TestP2_FirstSetIsStagedAgainInTime(t *testing.T) {
+	const life = 30 * time.Minute
+	w := newWorld(t, life, life)
+	var tries []time.Duration
+	w.stageErr = func(appregistry.Set) error {
+		tries = append(tries, w.boot)
+		return errDown
+	}
+	w.step(w.event(registration{app: app("a"), plan: plan(ns1)}))
+	w.run(life)
+	for i, at := range tries[1:] {
+		last := tries[i]
+		if most := max((life-last)/3, time.Second); at <= life && at-last > most+time.Millisecond {
+			t.Errorf("tried at %v and %v later, want %v or less", last, at-last, most)
+		}
+	}
+}
