@@ -167,9 +167,10 @@ func showRun(t *table, r *sim.Report, took time.Duration) {
 	showTimes(t, "without a good token", r.Dark)
 	if len(r.Losses) > 0 {
 		t.line("")
-		t.row("LOST AT", "APP", "SERVICE", "TOKEN", "LIFE")
+		t.row("LOST AT", "APP", "SERVICE", "TOKEN", "LIFE", "UP UNTIL")
 		for _, one := range r.Losses {
-			t.row(one.At.Round(time.Second).String(), one.App, one.Service, strconv.FormatInt(one.Token, 10), one.Life.Round(time.Second).String())
+			t.row(one.At.Round(time.Second).String(), one.App, one.Service, strconv.FormatInt(one.Token, 10), one.Life.Round(time.Second).String(),
+				fmt.Sprintf("%.0f %% of it", 100*one.UpUntil))
 		}
 	}
 	if len(r.Harms) > 0 {

@@ -34,6 +34,7 @@ func (w *world) finish() {
 				r.Losses = append(r.Losses, Loser{
 					At: d.at, App: string(d.slot.app.id), Service: d.slot.svc.authority.Name,
 					Token: d.lease.identity.Sequence, Life: d.at - d.begun,
+					UpUntil: j.upUntil(d),
 				})
 			}
 		}

@@ -250,6 +250,18 @@ func (j *judge) try(d *death) verdict {
 	return lost
 }
 
+// upUntil is the share of a token's life that had passed at the end of the last
+// stretch that made it obtainable.
+func (j *judge) upUntil(d *death) float64 {
+	last := d.begun
+	j.w.plan.closed[d.slot.svc.index].between(d.begun, d.at, func(w window) {
+		if w.to-w.from >= d.need() {
+			last = w.to
+		}
+	})
+	return float64(last-d.begun) / float64(d.at-d.begun)
+}
+
 // overloaded reports whether, in some stretch that ends with the death, more
 // calls had to be made than the cap lets through. Stretches that matter begin at
 // the release or when something went down.

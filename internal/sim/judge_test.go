@@ -3,6 +3,7 @@ package sim_test
 import (
 	"bytes"
 	"maps"
+	"math"
 	"testing"
 	"time"
 
@@ -165,6 +166,9 @@ func TestJudge_KnowsWhatCouldNotBeHelped(t *testing.T) {
 			// It was in the second half of its life when the service went down.
 			if l.At < 5*day || l.At > 5*day+12*time.Hour {
 				t.Errorf("lost at %v: %+v", l.At, l)
+			}
+			if down := 1 - (l.At-5*day).Hours()/l.Life.Hours(); math.Abs(l.UpUntil-down) > 0.001 {
+				t.Errorf("up until %.3f of the life, want %.3f: %+v", l.UpUntil, down, l)
 			}
 		}
 		if r.Closed == 0 || r.Dark.N == 0 {

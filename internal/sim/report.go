@@ -76,6 +76,9 @@ type Loser struct {
 	Service string        `json:"service"`
 	Token   int64         `json:"token"`
 	Life    time.Duration `json:"life"`
+	// UpUntil is the share of its life that had passed when a call could last be
+	// made, for long enough; the rest is an outage. 1: at its end.
+	UpUntil float64 `json:"upUntil"`
 }
 
 // Calls counts the calls to one service.
