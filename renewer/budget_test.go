@@ -286,18 +286,19 @@ func TestB29_BusyServiceGetsHalfAndThenMore(t *testing.T) {
 	})
 }
 
-// A call that runs out of its time says that the service has too much to do, but
-// not one that an application wanted to be short.
+// Calls of several tenants that run out of their time say that the service has too
+// much to do, but not those that an application wanted to be short.
 func TestB29_HurriedCallsSlowNobodyDown(t *testing.T) {
 	for name, timeout := range map[string]string{"hurried": "1s", "operator's": ""} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWitness(hadooptest.Lifetimes{})
-				slow := sluggish{w, map[string]bool{"mallory": true}}
+				slow := sluggish{w, map[string]bool{"mallory": true, "trudy": true}}
 				runIn(t, renewer.Config{Providers: providers(slow), CallsPerSecond: 10, CallTimeout: 2 * time.Second, PerAuthority: 40, Policy: renewer.Policy{FirstRetry: time.Second, MaxRetry: time.Second}}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
 					for i := range 20 {
 						a := app(fmt.Sprint("hasty-", i), "hdfs")
-						a.Owner, a.User, a.StageTo = "mallory", "mallory", nil
+						a.Owner, a.StageTo = []string{"mallory", "trudy"}[i%2], nil
+						a.User = a.Owner
 						if timeout != "" {
 							a.Overlay = map[string]string{"call-timeout": timeout}
 						}

@@ -20,8 +20,8 @@ func (r *Renewer) limits(service string) dispatch.Limits {
 
 // call is one call to the world outside that has begun.
 type call struct {
+	waited  dispatch.Call[core.Action]
 	action  core.Action
-	service string
 	timeout time.Duration
 	// hurried: an application wanted it shorter than the operator would, so that
 	// its running out of time says nothing about the service.
@@ -34,7 +34,7 @@ type call struct {
 }
 
 func (r *Renewer) call(waited dispatch.Call[core.Action]) *call {
-	c := &call{action: waited.Value, service: waited.Service, timeout: core.Timeout(waited.Value)}
+	c := &call{waited: waited, action: waited.Value, timeout: core.Timeout(waited.Value)}
 	c.hurried = c.timeout > 0 && c.timeout < r.cfg.CallTimeout
 	if !c.hurried {
 		c.timeout = r.cfg.CallTimeout
@@ -75,8 +75,10 @@ func (c *call) outcome(ctx context.Context, ev core.Event) dispatch.Outcome {
 	switch {
 	case err == nil, kind == plugins.KindReplace, kind == plugins.KindDenied:
 		return dispatch.OK // a no is an answer
-	case plugins.CodeOf(err) == plugins.CodeBusy, errors.Is(ctx.Err(), context.DeadlineExceeded) && !c.hurried:
+	case plugins.CodeOf(err) == plugins.CodeBusy:
 		return dispatch.Overloaded
+	case errors.Is(ctx.Err(), context.DeadlineExceeded) && !c.hurried:
+		return dispatch.TimedOut
 	}
 	return dispatch.Failed
 }

@@ -54,8 +54,8 @@ func TestCalls_ThatHangAreEachAnsweredForInTheirTime(t *testing.T) {
 	}
 }
 
-// A call that was given up keeps its place while it hangs, and says that the
-// service has too much to do; once it has returned it counts no more.
+// A call that was given up keeps its place while it hangs, and those of several
+// tenants say that the service has too much to do; once it has returned it counts no more.
 func TestCalls_ThatHungGiveTheirPlacesBack(t *testing.T) {
 	l := newLender(hadooptest.Lifetimes{})
 	running(t, renewer.Config{Providers: providers(l), PerAuthority: 4}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
@@ -64,7 +64,8 @@ func TestCalls_ThatHungGiveTheirPlacesBack(t *testing.T) {
 			<-block
 			return errTest(1)
 		})
-		admit(ctx, t, r, "alice", 4, "hdfs")
+		admit(ctx, t, r, "alice", 2, "hdfs")
+		admit(ctx, t, r, "carol", 2, "hdfs")
 		time.Sleep(time.Minute)
 		admit(ctx, t, r, "bob", 8, "hdfs")
 		time.Sleep(time.Minute)

@@ -115,7 +115,7 @@ func (p *pool) returned(c *call, ev core.Event, o dispatch.Outcome) (next *call)
 	} else {
 		o = dispatch.GivenUp
 	}
-	p.queue.Done(now, c.service, o)
+	p.queue.Done(now, c.waited, o)
 	next = p.nextLocked(now)
 	p.mu.Unlock()
 	if givenUp == nil {
@@ -136,7 +136,7 @@ func (p *pool) giveUp() {
 	now := p.r.clock.Now().Boot
 	for _, c := range hung {
 		c.givenUp = make(chan struct{})
-		p.queue.GiveUp(now, c.service)
+		p.queue.GiveUp(now, c.waited)
 	}
 	p.startLocked()
 	p.mu.Unlock()

@@ -30,14 +30,16 @@ func BenchmarkQueue_AddStartDoneBesideAMillion(b *testing.B) {
 	q := of(dispatch.Limits{Share: 1})
 	crowd(q)
 	now := time.Duration(0)
-	q.Start(now, func(call) {})
+	out := map[string]call{}
+	start := func() { q.Start(now, func(c call) { out[c.Service] = c }) }
+	start()
 	for i := 0; b.Loop(); i++ {
 		now += time.Millisecond
 		c := crowded(i)
 		c.Before += now
 		q.Add(c)
-		q.Done(now, c.Service, dispatch.OK)
-		q.Start(now, func(call) {})
+		q.Done(now, out[c.Service], dispatch.OK)
+		start()
 	}
 }
 
@@ -46,10 +48,10 @@ func BenchmarkQueue_MillionThroughAndThrough(b *testing.B) {
 		q := of(dispatch.Limits{Share: 4})
 		crowd(q)
 		for q.Len() > 0 {
-			var begun []string
-			q.Start(0, func(c call) { begun = append(begun, c.Service) })
-			for _, s := range begun {
-				q.Done(0, s, dispatch.OK)
+			var begun []call
+			q.Start(0, func(c call) { begun = append(begun, c) })
+			for _, c := range begun {
+				q.Done(0, c, dispatch.OK)
 			}
 		}
 	}
@@ -76,8 +78,9 @@ func TestQueue_GivesMemoryBack(t *testing.T) {
 			now := time.Duration(0)
 			drain := func(to int) (left float64) {
 				for ; q.Len() > to; now += time.Second {
-					q.Start(now, func(call) {})
-					q.Done(now, "ns", dispatch.OK)
+					var begun call
+					q.Start(now, func(c call) { begun = c })
+					q.Done(now, begun, dispatch.OK)
 				}
 				return float64(int64(heapInUse()-before)) / float64(full)
 			}

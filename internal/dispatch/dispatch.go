@@ -33,6 +33,8 @@ type Call[T any] struct {
 	Class   Class
 	Before  time.Duration // boot time by which it is needed; equal ones go in the order they came
 	Value   T
+
+	began time.Duration
 }
 
 // Limits are those of one service.
@@ -50,9 +52,13 @@ const (
 	OK Outcome = iota
 	// Failed says nothing about how much the service bears.
 	Failed
-	// Overloaded: the service said that it has too much to do, or had no time to
-	// answer. It gets half as much.
+	// Overloaded: the service said that it has too much to do. It gets half as much.
 	Overloaded
+	// TimedOut: it had no time to answer. The call's tenant gets half as many places.
+	// The service gets half as much where another tenant's call ran out of time
+	// before, and none was answered since this one began: what only some tenants
+	// meet says nothing about its pace.
+	TimedOut
 	// GivenUp is the return of a call of which [Queue.GiveUp] was told.
 	GivenUp
 )
@@ -82,7 +88,7 @@ func (q *Queue[T]) Add(c Call[T]) {
 	}
 	q.order++
 	q.waiting++
-	s.lines[c.Class].add(c.Tenant, item[T]{deadline: c.Before, order: q.order, value: c.Value})
+	s.account(c.Tenant).waiting[c.Class].add(item[T]{deadline: c.Before, order: q.order, value: c.Value})
 	q.settle(s)
 }
 
@@ -107,24 +113,23 @@ func (q *Queue[T]) Next() (time.Duration, bool) {
 	return q.ready[0].mayGo(), true
 }
 
-// Done gives back the place of a call that has returned.
-func (q *Queue[T]) Done(now time.Duration, service string, o Outcome) {
-	s := q.services[service]
-	s.running--
-	if o == GivenUp {
-		s.hung--
-	}
-	s.learn(now, o)
+// Done gives back the place of a call that has returned, as Start handed it out.
+func (q *Queue[T]) Done(now time.Duration, c Call[T], o Outcome) {
+	s := q.services[c.Service]
+	s.end(now, c, o)
 	q.settle(s)
 }
 
 // GiveUp tells of a call that did not return in its time and is waited for no
 // longer. It keeps its place until Done([GivenUp]), so that calls that hang stay
 // bounded, but does not count against what the service bears.
-func (q *Queue[T]) GiveUp(now time.Duration, service string) {
-	s := q.services[service]
+func (q *Queue[T]) GiveUp(now time.Duration, c Call[T]) {
+	s := q.services[c.Service]
+	a := s.accounts[c.Tenant]
 	s.hung++
-	s.learn(now, Overloaded)
+	a.hung++
+	s.learn(now, c, TimedOut)
+	a.settle()
 	q.settle(s)
 }
 

@@ -32,23 +32,28 @@ func started(q *queue, now time.Duration) (names []string) {
 	return names
 }
 
+// done is the end of a call of alice's at ns.
+func done(q *queue, now time.Duration, o dispatch.Outcome) {
+	q.Done(now, call{Service: "ns", Tenant: "alice"}, o)
+}
+
 // serial makes calls one after the other, each in no time, until nothing waits.
 func serial(q *queue, now time.Duration) (names []string) {
 	for {
-		n := 0
+		var begun []call
 		q.Start(now, func(c call) {
 			names = append(names, c.Value)
-			n++
+			begun = append(begun, c)
 		})
-		if n == 0 {
+		if len(begun) == 0 {
 			next, ok := q.Next()
 			if !ok {
 				return names
 			}
 			now = max(now, next)
 		}
-		for range n {
-			q.Done(now, "ns", dispatch.OK)
+		for _, c := range begun {
+			q.Done(now, c, dispatch.OK)
 		}
 	}
 }
@@ -64,7 +69,7 @@ func TestStart_GivesEachServiceItsShare(t *testing.T) {
 	if diff := cmp.Diff([]string{"h0", "h1", "w0"}, got); diff != "" {
 		t.Errorf("begun (-want +got):\n%s", diff)
 	}
-	q.Done(time.Hour, "hung", dispatch.OK)
+	q.Done(time.Hour, call{Service: "hung"}, dispatch.OK)
 	if got := started(q, time.Hour); !slices.Equal(got, []string{"h2"}) {
 		t.Errorf("begun %q after one place was given back, want h2", got)
 	}
@@ -96,13 +101,13 @@ func TestStart_GoesByClassDeadlineAndArrival(t *testing.T) {
 // pace makes calls that take no time for a while and returns when they began.
 func pace(q *queue, from, to time.Duration, o func(at time.Duration) dispatch.Outcome) (at []time.Duration) {
 	for now := from; now < to; {
-		var begun []string
+		var begun []call
 		q.Start(now, func(c call) {
-			begun = append(begun, c.Service)
+			begun = append(begun, c)
 			at = append(at, now)
 		})
-		for _, s := range begun {
-			q.Done(now, s, o(now))
+		for _, c := range begun {
+			q.Done(now, c, o(now))
 		}
 		next, ok := q.Next()
 		if !ok {
@@ -198,25 +203,25 @@ func TestB29_OverloadHalvesTheShare(t *testing.T) {
 		t.Fatalf("%d begun, want 8", n)
 	}
 	for range 8 {
-		q.Done(time.Minute, "ns", dispatch.Overloaded)
+		done(q, time.Minute, dispatch.Overloaded)
 	}
 	if n := len(started(q, time.Minute)); n != 4 {
 		t.Errorf("%d begun after an overload, want 4: its answers at one moment count once", n)
 	}
-	q.GiveUp(2*time.Minute, "ns")
-	q.GiveUp(3*time.Minute, "ns")
+	q.GiveUp(2*time.Minute, call{Service: "ns", Tenant: "alice"})
+	q.GiveUp(3*time.Minute, call{Service: "ns", Tenant: "alice"})
 	if n := len(started(q, 3*time.Minute)); n != 0 {
 		t.Errorf("%d begun, want none with two calls running and a share of one", n)
 	}
-	q.Done(4*time.Minute, "ns", dispatch.Failed)
-	q.Done(4*time.Minute, "ns", dispatch.Failed)
+	done(q, 4*time.Minute, dispatch.Failed)
+	done(q, 4*time.Minute, dispatch.Failed)
 	if n := len(started(q, 4*time.Minute)); n != 1 {
 		t.Errorf("%d begun beside two that hang, want 1", n)
 	}
-	q.Done(5*time.Minute, "ns", dispatch.GivenUp)
-	q.Done(5*time.Minute, "ns", dispatch.GivenUp)
+	done(q, 5*time.Minute, dispatch.GivenUp)
+	done(q, 5*time.Minute, dispatch.GivenUp)
 	for range 100 {
-		q.Done(6*time.Minute, "ns", dispatch.OK)
+		done(q, 6*time.Minute, dispatch.OK)
 		started(q, 6*time.Minute)
 	}
 	if n := q.Len(); n > 0 {
@@ -229,7 +234,7 @@ func TestT11_FloodOfRegistrationsTakesTurnsWithOthers(t *testing.T) {
 	flood(q, "mallory", dispatch.First, never, 100_000)
 	started(q, 0)
 	flood(q, "alice", dispatch.First, never, 3)
-	q.Done(0, "ns", dispatch.OK)
+	q.Done(0, call{Service: "ns", Tenant: "mallory"}, dispatch.OK)
 	got := serial(q, time.Minute)[:6]
 	if n := count(got, "alice"); n != 3 {
 		t.Errorf("%q begin first, want alice's three among them", got)
@@ -256,16 +261,16 @@ func TestT11_FloodOfDueCallsPushesNobodyPastHisDeadline(t *testing.T) {
 	flood(q, "alice", dispatch.Due, deadline, 2000)
 	last, inTime := time.Duration(0), 0
 	for now := time.Duration(0); now < deadline; {
-		n := 0
+		var begun []call
 		q.Start(now, func(c call) {
-			n++
+			begun = append(begun, c)
 			if c.Tenant == "alice" {
 				last = now
 				inTime++
 			}
 		})
-		for range n {
-			q.Done(now, "ns", dispatch.OK)
+		for _, c := range begun {
+			q.Done(now, c, dispatch.OK)
 		}
 		next, _ := q.Next()
 		now = max(now, next)
@@ -298,10 +303,13 @@ func TestB152_CancelsWaitForEverythingElse(t *testing.T) {
 	flood(q, "obtain", dispatch.First, never, 100)
 	var got []string
 	for now := time.Second; len(got) < 200; {
-		begun := started(q, now)
-		got = append(got, begun...)
-		for range begun {
-			q.Done(now, "ns", dispatch.OK)
+		var begun []call
+		q.Start(now, func(c call) {
+			begun = append(begun, c)
+			got = append(got, c.Value)
+		})
+		for _, c := range begun {
+			q.Done(now, c, dispatch.OK)
 		}
 		next, _ := q.Next()
 		now = max(now, next)
@@ -326,7 +334,7 @@ func TestB30_SmallBudgetIsNotHalvedToNothing(t *testing.T) {
 			t.Fatalf("nothing begins at %v", now)
 		}
 		now += 30 * time.Second
-		q.Done(now, "ns", dispatch.Overloaded)
+		q.Done(now, call{Service: "ns"}, dispatch.Overloaded)
 	}
 	if next, ok := q.Next(); !ok || next-now > 10*time.Second {
 		t.Errorf("the next call goes %v after the last answer, want 10 s at most", next-now)

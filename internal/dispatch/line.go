@@ -4,8 +4,8 @@ import "time"
 
 const (
 	// costs: while others wait, a tenant gets at most one in so many of the calls
-	// that go by deadline. What it takes beyond makes its next ones count as due
-	// later.
+	// that go by deadline, and so much of the places' time. What it takes beyond
+	// makes its next ones count as due later.
 	costs = 2
 	// most is how much later that is at most. A tenant that had a service for
 	// itself is behind others' calls that are near their deadline, and not behind
@@ -13,23 +13,21 @@ const (
 	most = 5 * time.Minute
 )
 
-// line is the calls of one class for one service, by tenant.
+// line is the tenants that have calls of one class waiting, and may begin one.
 type line[T any] struct {
-	byDeadline bool // else tenants take turns
-	tenants    heap[*tenant[T]]
-	known      map[string]*tenant[T] // them, and those that have nothing waiting but took much
-	turn       uint64
-	sweepAt    int
+	tenants heap[*tenant[T]]
+	turn    uint64
 }
 
-// tenant is what waits on one tenant's account.
+func (l *line[T]) len() int { return len(l.tenants) }
+
+// tenant is what waits of one class on one tenant's account.
 type tenant[T any] struct {
-	line  *line[T]
-	name  string
-	calls heap[item[T]]
-	place int
-	turn  uint64        // of its last call; the lowest goes first
-	taken time.Duration // until when it has had its part of the service
+	account *account[T]
+	class   Class
+	calls   heap[item[T]]
+	place   int    // in its line; -1: it is not there
+	turn    uint64 // of its last call; the lowest goes first
 }
 
 // item is a call that waits.
@@ -50,10 +48,13 @@ func (item[T]) at(int) {}
 
 // rank is what tenants in a line are ordered by, before their turn.
 func (t *tenant[T]) rank() time.Duration {
-	if !t.line.byDeadline {
-		return 0
+	switch {
+	case t.class == Due:
+		return max(t.calls[0].deadline, t.account.taken)
+	case t.account.holdsHalf():
+		return 1
 	}
-	return max(t.calls[0].deadline, t.taken)
+	return 0
 }
 
 func (t *tenant[T]) before(o *tenant[T]) bool {
@@ -65,66 +66,41 @@ func (t *tenant[T]) before(o *tenant[T]) bool {
 
 func (t *tenant[T]) at(place int) { t.place = place }
 
-func (l *line[T]) len() int { return len(l.tenants) }
-
-func (l *line[T]) add(name string, it item[T]) {
-	t := l.known[name]
-	if t == nil {
-		if l.known == nil {
-			l.known = map[string]*tenant[T]{}
-		}
-		t = &tenant[T]{line: l, name: name}
-		l.known[name] = t
+func (t *tenant[T]) add(it item[T]) {
+	if t.calls.push(it); len(t.calls) == 1 {
+		t.turn = t.nextTurn()
 	}
-	t.calls.push(it)
-	if len(t.calls) > 1 {
-		l.tenants.fix(t.place)
-		return
-	}
-	l.turn++
-	t.turn = l.turn
-	l.tenants.push(t)
+	t.settle()
 }
 
-// take returns the next call, and whose it is. One call costs the service so much
-// time.
-func (l *line[T]) take(now, price time.Duration) (string, item[T]) {
-	t := l.tenants[0]
-	l.turn++
-	t.turn = l.turn
-	if l.byDeadline {
-		t.taken = min(max(t.taken, now)+costs*price, now+most)
-	}
-	return t.name, l.remove(now, t)
-}
-
-// remove takes out a tenant's first call.
-func (l *line[T]) remove(now time.Duration, t *tenant[T]) item[T] {
+// pop takes out the first call.
+func (t *tenant[T]) pop() item[T] {
 	it := t.calls.pop()
-	if len(t.calls) > 0 {
-		l.tenants.fix(t.place)
-		return it
+	if len(t.calls) == 0 {
+		t.calls = nil
 	}
-	t.calls = nil
-	l.tenants.remove(t.place)
-	if t.taken <= now {
-		delete(l.known, t.name)
-	} else if len(l.known) > l.sweepAt {
-		l.sweep(now)
-	}
-	if len(l.known) == 0 {
-		l.known = nil // maps do not shrink
-	}
+	t.settle()
 	return it
 }
 
-// sweep forgets the tenants that have nothing waiting and took no more than
-// their part.
-func (l *line[T]) sweep(now time.Duration) {
-	for name, t := range l.known {
-		if len(t.calls) == 0 && t.taken <= now {
-			delete(l.known, name)
-		}
+func (t *tenant[T]) nextTurn() uint64 {
+	l := t.line()
+	l.turn++
+	return l.turn
+}
+
+func (t *tenant[T]) line() *line[T] { return &t.account.service.lines[t.class] }
+
+// settle finds the tenant's place in its line, after any change.
+func (t *tenant[T]) settle() {
+	l := t.line()
+	switch want := len(t.calls) > 0 && !t.account.full(); {
+	case want && t.place < 0:
+		l.tenants.push(t)
+	case want:
+		l.tenants.fix(t.place)
+	case t.place >= 0:
+		l.tenants.remove(t.place)
+		t.place = -1
 	}
-	l.sweepAt = 2*len(l.known) + 16
 }

@@ -11,12 +11,16 @@ import (
 	"github.com/tokenwheel/tokenwheel/internal/dispatch"
 )
 
+var tenants = []string{"x", "y", "z"}
+
 // model is one service told plainly: a list that is searched for each call.
 type model struct {
 	limits  dispatch.Limits
 	waiting []call // in order of arrival
 	turns   [3]map[string]int
-	taken   map[string]time.Duration
+	tenants map[string]*modelTenant
+	stalled string
+	well    time.Duration
 	turn    int
 	passed  int
 	running int
@@ -25,14 +29,29 @@ type model struct {
 	share   float64
 	halved  time.Duration
 	earned  time.Duration
-	began   time.Duration
-	busy    bool
+	out     []begun
+}
+
+type modelTenant struct {
+	running, hung int
+	taken, halved time.Duration
+	share         float64
+}
+
+// begun is a call under way, or one that hangs and was answered for.
+type begun struct {
+	call
+	at   time.Duration
+	hung bool
 }
 
 func newModel(l dispatch.Limits) *model {
-	m := &model{limits: l, taken: map[string]time.Duration{}, rate: l.Rate, share: float64(l.Share), halved: -time.Hour, earned: -time.Hour}
+	m := &model{limits: l, tenants: map[string]*modelTenant{}, rate: l.Rate, share: float64(l.Share), halved: -time.Hour, well: -1, earned: -time.Hour}
 	for c := range m.turns {
 		m.turns[c] = map[string]int{}
+	}
+	for _, name := range tenants {
+		m.tenants[name] = &modelTenant{halved: -time.Hour, share: float64(l.Share)}
 	}
 	return m
 }
@@ -57,7 +76,8 @@ func (m *model) arrive(class dispatch.Class, tenant string) {
 func (m *model) first(class dispatch.Class) int {
 	ahead := map[string]int{} // each tenant's nearest
 	for i, w := range m.waiting {
-		if w.Class != class {
+		n := m.tenants[w.Tenant]
+		if w.Class != class || n.running-n.hung >= int(n.share) || n.hung >= max(1, m.limits.Share-1) {
 			continue
 		}
 		if have, ok := ahead[w.Tenant]; !ok || w.Before < m.waiting[have].Before {
@@ -80,10 +100,14 @@ func (m *model) first(class dispatch.Class) int {
 
 func (m *model) rank(i int) time.Duration {
 	w := m.waiting[i]
-	if w.Class != dispatch.Due {
-		return 0
+	n := m.tenants[w.Tenant]
+	switch {
+	case w.Class == dispatch.Due:
+		return max(w.Before, n.taken)
+	case 2*n.running >= m.limits.Share:
+		return 1
 	}
-	return max(w.Before, m.taken[w.Tenant])
+	return 0
 }
 
 func (m *model) next(now time.Duration) (c call, ok bool) {
@@ -93,7 +117,7 @@ func (m *model) next(now time.Duration) (c call, ok bool) {
 		burst = time.Duration(float64(m.limits.Burst-1) / m.limits.Rate * float64(time.Second))
 		pace = time.Duration(float64(time.Second) / m.rate)
 	}
-	if len(m.waiting) == 0 || m.running >= m.limits.Share || m.running-m.hung >= int(m.share) || m.earned-burst > now {
+	if m.first(dispatch.Due)+m.first(dispatch.First)+m.first(dispatch.Last) == -3 || m.running >= m.limits.Share || m.running-m.hung >= int(m.share) || m.earned-burst > now {
 		return call{}, false
 	}
 	due := m.first(dispatch.Due)
@@ -115,23 +139,58 @@ func (m *model) next(now time.Duration) (c call, ok bool) {
 	}
 	c = m.waiting[i]
 	m.earned = max(m.earned, now) + pace
-	if m.busy {
-		pace = max(pace, now-m.began)
-	}
+	n := m.tenants[c.Tenant]
 	m.turn++
 	m.turns[c.Class][c.Tenant] = m.turn
 	if c.Class == dispatch.Due {
-		m.taken[c.Tenant] = min(max(m.taken[c.Tenant], now)+2*pace, now+5*time.Minute)
+		n.charge(now, pace)
 	}
 	m.waiting = append(m.waiting[:i], m.waiting[i+1:]...)
 	m.running++
-	m.began, m.busy = now, len(m.waiting) > 0
+	if n.running == 0 && now-n.halved > 5*time.Minute {
+		n.share = float64(m.limits.Share)
+	}
+	n.running++
 	return c, true
 }
 
-func (m *model) end(now time.Duration, o dispatch.Outcome) {
+func (n *modelTenant) charge(now, price time.Duration) {
+	n.taken = min(max(n.taken, now)+2*price, now+5*time.Minute)
+}
+
+// end is the return of the call at i.
+func (m *model) end(now time.Duration, i int, o dispatch.Outcome) {
+	b := m.out[i]
+	m.out = append(m.out[:i], m.out[i+1:]...)
+	n := m.tenants[b.Tenant]
+	m.running--
+	n.running--
+	if b.hung {
+		m.hung--
+		n.hung--
+	}
+	if b.Class == dispatch.Due {
+		n.charge(now, (now-b.at)/time.Duration(int(m.share)))
+	}
+	m.learn(now, b.at, b.Tenant, o)
+}
+
+func (m *model) learn(now, began time.Duration, tenant string, o dispatch.Outcome) {
+	n := m.tenants[tenant]
+	if o == dispatch.TimedOut {
+		if now-n.halved >= time.Second {
+			n.halved = now
+			n.share = max(1, min(n.share, m.share)/2)
+		}
+		if m.stalled != "" && m.stalled != tenant && m.well < began {
+			o = dispatch.Overloaded
+		}
+		m.stalled = tenant
+	}
 	switch {
 	case o == dispatch.OK:
+		m.well = now
+		n.share = min(float64(m.limits.Share), n.share+1/n.share)
 		m.share = min(float64(m.limits.Share), m.share+1/m.share)
 		if m.rate > 0 {
 			m.rate = min(m.limits.Rate, m.rate+m.limits.Rate/100/m.rate)
@@ -162,7 +221,7 @@ func TestQueue_IsTheSameAsAListThatIsSearched(t *testing.T) {
 			"add": func(t *rapid.T) {
 				for range rapid.IntRange(1, 20).Draw(t, "n") {
 					n++
-					c := call{Service: service.Draw(t, "service"), Tenant: rapid.SampledFrom([]string{"x", "y", "z"}).Draw(t, "tenant"), Value: fmt.Sprint(n)}
+					c := call{Service: service.Draw(t, "service"), Tenant: rapid.SampledFrom(tenants).Draw(t, "tenant"), Value: fmt.Sprint(n)}
 					c.Class = dispatch.Class(rapid.IntRange(0, 2).Draw(t, "class"))
 					c.Before = rapid.SampledFrom([]time.Duration{-time.Second, 0, time.Second, time.Minute, 3 * time.Hour, math.MaxInt64 - now}).Draw(t, "before") + now
 					q.Add(c)
@@ -173,6 +232,7 @@ func TestQueue_IsTheSameAsAListThatIsSearched(t *testing.T) {
 				got := map[string][]string{}
 				q.Start(now, func(c call) {
 					got[c.Service] = append(got[c.Service], c.Value)
+					models[c.Service].out = append(models[c.Service].out, begun{call: c, at: now})
 					began[c.Service] = append(began[c.Service], now)
 				})
 				for s, m := range models {
@@ -192,24 +252,30 @@ func TestQueue_IsTheSameAsAListThatIsSearched(t *testing.T) {
 			},
 			"done": func(t *rapid.T) {
 				s := service.Draw(t, "service")
-				o := dispatch.Outcome(rapid.IntRange(0, 3).Draw(t, "outcome"))
 				m := models[s]
-				if m.running == 0 || o == dispatch.GivenUp && m.hung == 0 || o != dispatch.GivenUp && m.running == m.hung {
+				if len(m.out) == 0 {
 					return
 				}
-				m.running--
-				if o == dispatch.GivenUp {
-					m.hung--
+				i := rapid.IntRange(0, len(m.out)-1).Draw(t, "call")
+				c, o := m.out[i].call, dispatch.GivenUp
+				if !m.out[i].hung {
+					o = rapid.SampledFrom([]dispatch.Outcome{dispatch.OK, dispatch.Failed, dispatch.Overloaded, dispatch.TimedOut}).Draw(t, "outcome")
 				}
-				m.end(now, o)
-				q.Done(now, s, o)
+				m.end(now, i, o)
+				q.Done(now, c, o)
 			},
 			"give up": func(t *rapid.T) {
-				s := service.Draw(t, "service")
-				if m := models[s]; m.running > m.hung {
+				m := models[service.Draw(t, "service")]
+				for i, b := range m.out {
+					if b.hung {
+						continue
+					}
+					m.out[i].hung = true
 					m.hung++
-					m.end(now, dispatch.Overloaded)
-					q.GiveUp(now, s)
+					m.tenants[b.Tenant].hung++
+					m.learn(now, b.at, b.Tenant, dispatch.TimedOut)
+					q.GiveUp(now, b.call)
+					return
 				}
 			},
 			"time": func(t *rapid.T) {
@@ -265,7 +331,7 @@ func TestNext_IsWhenTheNextCallBegins(t *testing.T) {
 				t.Fatalf("nothing begins at %v", now)
 			}
 			for range got {
-				q.Done(now, "ns", rapid.SampledFrom([]dispatch.Outcome{dispatch.OK, dispatch.Failed, dispatch.Overloaded}).Draw(t, "outcome"))
+				done(q, now, rapid.SampledFrom([]dispatch.Outcome{dispatch.OK, dispatch.Failed, dispatch.Overloaded}).Draw(t, "outcome"))
 			}
 		}
 	})

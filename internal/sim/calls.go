@@ -112,7 +112,7 @@ func (e *engine) start() {
 	w := e.w
 	e.queue.Start(w.now, func(c dispatch.Call[core.Action]) {
 		if a, ok := c.Value.(core.Stage); ok {
-			e.stage(c.Service, a)
+			e.stage(c, a)
 			return
 		}
 		e.send(w.call(c))
@@ -124,12 +124,12 @@ func (e *engine) start() {
 }
 
 // done gives a call's place back and hands its answer to the core.
-func (e *engine) done(service string, o dispatch.Outcome, ev core.Event) {
+func (e *engine) done(c dispatch.Call[core.Action], o dispatch.Outcome, ev core.Event) {
 	e.awake(func() {
 		if e.dead {
 			return
 		}
-		e.queue.Done(e.w.now, service, o)
+		e.queue.Done(e.w.now, c, o)
 		e.step(ev)
 	})
 }
@@ -138,7 +138,9 @@ func outcome(f fate) dispatch.Outcome {
 	switch {
 	case f == works:
 		return dispatch.OK
-	case f.silent(), f == busy:
+	case f.silent():
+		return dispatch.TimedOut
+	case f == busy:
 		return dispatch.Overloaded
 	}
 	return dispatch.Failed
@@ -146,13 +148,14 @@ func outcome(f fate) dispatch.Outcome {
 
 // call is one call to a service.
 type call struct {
+	waited  dispatch.Call[core.Action]
 	svc     *service
 	action  core.Action
 	timeout time.Duration
 }
 
 func (w *world) call(waited dispatch.Call[core.Action]) call {
-	c := call{svc: w.service(waited.Service), action: waited.Value, timeout: core.Timeout(waited.Value)}
+	c := call{waited: waited, svc: w.service(waited.Service), action: waited.Value, timeout: core.Timeout(waited.Value)}
 	if c.timeout <= 0 || c.timeout > w.cfg.CallTimeout {
 		c.timeout = w.cfg.CallTimeout
 	}
@@ -168,12 +171,12 @@ const (
 
 // send makes a call.
 func (e *engine) send(c call) {
-	w, name := e.w, c.svc.name
+	w := e.w
 	fate := w.fateAt(c.svc)
 	c.svc.calls.sent(w.now, fate)
 	wait := w.latency()
 	if !fate.silent() {
-		w.at(w.now+wait, func() { e.done(name, outcome(fate), w.perform(c, fate)) })
+		w.at(w.now+wait, func() { e.done(c.waited, outcome(fate), w.perform(c, fate)) })
 		return
 	}
 	late := core.Failed(c.action, errOf[fate])
@@ -183,19 +186,19 @@ func (e *engine) send(c call) {
 	o, ok := late.(core.Obtained)
 	if !ok || w.random.IntN(2) == 0 {
 		failed := late
-		w.at(w.now+c.timeout, func() { e.done(name, outcome(fate), failed) })
+		w.at(w.now+c.timeout, func() { e.done(c.waited, outcome(fate), failed) })
 		return
 	}
 	o.Unfinished = true
 	w.at(w.now+c.timeout+lateFor, func() {
 		e.awake(func() {
 			if !e.dead {
-				e.queue.GiveUp(w.now, name)
+				e.queue.GiveUp(w.now, c.waited)
 				e.step(o)
 			}
 		})
 	})
-	w.at(w.now+c.timeout+lateBy, func() { e.done(name, dispatch.GivenUp, late) })
+	w.at(w.now+c.timeout+lateBy, func() { e.done(c.waited, dispatch.GivenUp, late) })
 }
 
 // perform lets a call have its effect where its fate is so, and is what the
@@ -223,7 +226,7 @@ func (w *world) perform(c call, f fate) core.Event {
 
 // stage writes a set to an application's directory, which stands on none of the
 // services and fails as often as they do.
-func (e *engine) stage(service string, a core.Stage) {
+func (e *engine) stage(waited dispatch.Call[core.Action], a core.Stage) {
 	w := e.w
 	fate, wait := w.fate(), w.latency()
 	if fate.silent() {
@@ -238,6 +241,6 @@ func (e *engine) stage(service string, a core.Stage) {
 				ev.Receipt, ev.Err = receipt, err
 			}
 		}
-		e.done(service, outcome(fate), ev)
+		e.done(waited, outcome(fate), ev)
 	})
 }
