@@ -121,6 +121,8 @@ type TokenRecord struct {
 	// ReadUntil is when the last readers of a set with this token look for the
 	// next one, by our wall clock; set when it is replaced.
 	ReadUntil time.Time
+	// Ordered: an operator wants it cancelled, whoever holds it.
+	Ordered bool
 
 	attachment
 

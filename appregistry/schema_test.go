@@ -36,11 +36,20 @@ var fixtures = []struct {
 }{
 	{"v1.db", withoutGroups},                  // JSON
 	{"v2.db", withoutGroups},                  // fields by number
-	{"v3.db", func(*appregistry.Registry) {}}, // groups
+	{"v3.db", withoutOrders},                  // groups
+	{"v4.db", func(*appregistry.Registry) {}}, // cancels that an operator ordered
+}
+
+// withoutOrders takes out what came with cancels that are ordered.
+func withoutOrders(r *appregistry.Registry) {
+	for _, id := range r.TokenIDs() {
+		r.Token(id).Ordered = false
+	}
 }
 
 // withoutGroups takes out what came with groups of applications.
 func withoutGroups(r *appregistry.Registry) {
+	withoutOrders(r)
 	for _, seq := range r.AppSeqs() {
 		a := r.App(seq)
 		a.App.Group, a.App.Tolerate = "", false
@@ -67,7 +76,7 @@ func full() *appregistry.Registry {
 		ID: token, Entry: entry, Authority: ns1, Token: tok, Known: appregistry.DigestsOf(ns1, tok),
 		State: appregistry.Live, Reason: "renewed", Proof: appregistry.ProofRenewed, ProvedAt: when, Obtained: true, Keep: true, Owner: "alice", Ours: true,
 		Issued: when.Add(-time.Hour), Expires: when.Add(24 * time.Hour), Max: when.Add(7 * 24 * time.Hour),
-		Skew: -1500 * time.Millisecond, ReadUntil: when.Add(time.Minute),
+		Skew: -1500 * time.Millisecond, ReadUntil: when.Add(time.Minute), Ordered: true,
 	})
 	app := appregistry.AppKey{Owner: "etl", ID: "orders"}
 	r.PutEntry(&appregistry.EntryRecord{

@@ -38,6 +38,7 @@ func (t *TokenRecord) encodeRest(w *fieldWriter) {
 	w.date(20, t.Max)
 	w.number(21, zigzag(int64(t.Skew)))
 	w.date(22, t.ReadUntil)
+	w.flag(23, t.Ordered)
 }
 
 // Fields of a record in memory, which no store has: the same in fewer bytes.
@@ -55,7 +56,7 @@ func (t *TokenRecord) encodeShort(w *fieldWriter) {
 	w.date(18, t.Issued) // before the dates beside it
 	w.date(22, t.ReadUntil)
 	state := uint64(t.State) | uint64(t.Proof)<<5
-	for i, on := range []bool{t.Obtained, t.Keep, t.Ours} {
+	for i, on := range []bool{t.Obtained, t.Keep, t.Ours, t.Ordered} {
 		if on {
 			state |= 1 << (8 + i)
 		}
@@ -89,7 +90,7 @@ func (t *TokenRecord) decodeShort(f *fieldReader) {
 	case shortState:
 		v := f.number()
 		t.State, t.Proof = State(v&31), Proof(v>>5&7)
-		t.Obtained, t.Keep, t.Ours = v>>8&1 != 0, v>>9&1 != 0, v>>10&1 != 0
+		t.Obtained, t.Keep, t.Ours, t.Ordered = v>>8&1 != 0, v>>9&1 != 0, v>>10&1 != 0, v>>11&1 != 0
 	case shortProvedAt:
 		t.ProvedAt = beside()
 	case shortExpires:
@@ -149,6 +150,8 @@ func (t *TokenRecord) decode(f *fieldReader) {
 			t.Skew = time.Duration(unzigzag(f.number()))
 		case 22:
 			t.ReadUntil = f.date()
+		case 23:
+			t.Ordered = f.number() != 0
 		case shortState, shortProvedAt, shortExpires, shortMax, shortSkew:
 			if f.words == nil {
 				f.err = errDamaged // no release writes them; kept, they would be read as ours

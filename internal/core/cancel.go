@@ -66,7 +66,11 @@ func (c *Core) intend(t *token) {
 	if t.endAt == never {
 		t.endAt = c.now.Boot + rememberFor
 	}
-	c.transition(t, appregistry.CancelPending, "nobody holds it")
+	reason := "nobody holds it"
+	if t.rec.Ordered {
+		reason = "an operator ordered it"
+	}
+	c.transition(t, appregistry.CancelPending, reason)
 	// Who asked for its renewal must not take the cancel's answer for his.
 	c.answerCommands(t, plugins.Refused(CodeTokenCancelled, fmt.Errorf("%s: it is to be cancelled", t.rec.Token)))
 	c.cancelRecorded(t)
@@ -123,20 +127,23 @@ func (c *Core) sendCancel(t *token) {
 		c.remember(t, appregistry.Kept, why)
 		return
 	}
-	if !t.forced {
+	if !t.rec.Ordered || t.rec.Proof == appregistry.ProofNone {
 		switch err := c.reg.MayCancel(t.rec.ID); {
 		case errors.Is(err, appregistry.ErrHeld):
-			t.ordered = false
+			t.rec.Ordered = false
 			c.transition(t, appregistry.Proving, "held again")
 			c.plan(t)
 			c.renew(t)
+			for _, seq := range c.reg.Holders(t.rec.Entry) {
+				c.changed(c.app(seq)) // it is in none of their sets
+			}
 			return
 		case err != nil:
 			c.remember(t, appregistry.Kept, err.Error())
 			return
 		}
 	}
-	if !t.ordered { // what an operator asked for is no accident
+	if !t.rec.Ordered { // what an operator asked for is no accident
 		if at, ok := c.mayCancelNow(); !ok {
 			t.cancelAt = at
 			return

@@ -62,15 +62,15 @@ func (c *Core) cancelNow(ev TokenCommand, t *token) error {
 	case errors.Is(err, appregistry.ErrHeld) && !ev.Force, errors.Is(err, appregistry.ErrKeep) && !ev.Force:
 		return plugins.Refused(CodeTokenHeld, fmt.Errorf("%s: %w", t.rec.Token, err))
 	}
-	t.ordered = t.ordered || ev.Caller.Trusted
+	t.rec.Ordered = t.rec.Ordered || ev.Caller.Trusted
+	c.reg.PutToken(t.rec)
 	if leaving(t.rec.State) {
-		if t.cancelAt != never && t.ordered {
+		if t.cancelAt != never && t.rec.Ordered {
 			t.cancelAt = c.now.Boot
 		}
 		c.awaitCancel(ev, t)
 		return nil
 	}
-	t.forced = ev.Force
 	if c.obtainable(t) {
 		c.want(c.entry(t).Supply)
 	}

@@ -118,13 +118,11 @@ const (
 	hasCancel
 	hasRenewed
 	isFixed
-	isForced
 	isDead
 	isWarned
 	hasFailures
 	hasReaders
 	timerIsNext // the timer is set for what is next, as it mostly is
-	isOrdered
 	isStored
 )
 
@@ -147,8 +145,6 @@ func (t *token) Fold(b []byte) ([]byte, bool) {
 	mark(hasCancel, t.cancelAt != never)
 	mark(hasRenewed, t.renewedAt != 0)
 	mark(isFixed, t.fixed)
-	mark(isForced, t.forced)
-	mark(isOrdered, t.ordered)
 	mark(isStored, t.stored)
 	mark(isDead, t.dead)
 	mark(isWarned, t.warned)
@@ -190,8 +186,8 @@ func (t *token) unfold(b []byte) {
 	u.time(flags&hasCancel, &t.cancelAt)
 	u.time(flags&hasRenewed, &t.renewedAt)
 	u.time(flags&hasReaders, &t.readUntil)
-	t.fixed, t.forced, t.dead = flags&isFixed != 0, flags&isForced != 0, flags&isDead != 0
-	t.warned, t.ordered, t.stored = flags&isWarned != 0, flags&isOrdered != 0, flags&isStored != 0
+	t.fixed, t.dead = flags&isFixed != 0, flags&isDead != 0
+	t.warned, t.stored = flags&isWarned != 0, flags&isStored != 0
 	if flags&hasFailures != 0 {
 		t.failures = int(u.uvarint())
 	}

@@ -198,6 +198,10 @@ func (c *Core) checkKnown(ev *Register, b *Brought) error {
 		switch known.State {
 		case appregistry.Cancelled, appregistry.GivenUp, appregistry.Cancelling:
 			return plugins.Refused(CodeTokenCancelled, fmt.Errorf("%s: it is %s", b.Token, known.State))
+		case appregistry.CancelPending:
+			if known.Ordered { // nobody takes that back unseen
+				return plugins.Refused(CodeTokenCancelled, fmt.Errorf("%s: an operator ordered its cancel", b.Token))
+			}
 		}
 		e := c.reg.Entry(known.Entry)
 		retired := e != nil && e.Current > known.ID && !ended(known.State) && !leaving(known.State)

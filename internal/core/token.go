@@ -30,8 +30,6 @@ type token struct {
 	gates     []uint64      // applications whose first set waits for its first answer
 	stored    bool          // by an earlier session, and nothing is planned for it in this one
 	warned    bool          // of an end that nobody here can put off
-	forced    bool          // an operator wants it cancelled, holders or not
-	ordered   bool          // an operator asked for its cancel
 }
 
 // doubt is a terminal answer that awaits its confirmation.
