@@ -125,7 +125,7 @@ func TestCV11_UnregisterWhileNotSetGoingYet(t *testing.T) {
 	}
 }
 
-// Shows: M35. What ended while nobody was there is renewed first, what ended first
+// What ended while nobody was there is renewed first, what ended first
 // in front; what is well is not asked about.
 func TestCV11_OverdueTokensComeFirst(t *testing.T) {
 	w, tokens := stored(t, 8, 0)

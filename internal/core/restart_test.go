@@ -312,9 +312,9 @@ func TestT01_TokenCommands(t *testing.T) {
 	}
 }
 
-// Shows: M34. A registration writes each record once before it is answered, and
+// A registration writes each record once before it is answered, and
 // what came of it once more: that a call is out is nothing to be written.
-func TestM34_RegistrationWritesEachRecordTwiceAtMost(t *testing.T) {
+func TestRegister_WritesEachRecordTwiceAtMost(t *testing.T) {
 	w := newWorld(t, day, 7*day)
 	w.run(time.Minute)
 	written := map[string]int{}
