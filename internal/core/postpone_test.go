@@ -262,7 +262,7 @@ func TestP4_ARoundThatWaitsForItsRetryKeepsItsWord(t *testing.T) {
 		return nil
 	}
 	w.register(registration{app: a, plan: plan(ns1)})
-	first := string(w.targets["/one"].creds.Tokens["ns1"].Identifier)
+	first := w.targets["/one"].creds.Tokens["ns1"].Identifier
 	look := w.targets["/one"].all[0].NextUpdate
 	w.stageErr = nil
 	w.step(core.TokenCommand{Request: w.ask(), Caller: operator, Token: w.only().Tokens[0].ID, Verb: core.ReplaceNow})
@@ -271,7 +271,7 @@ func TestP4_ARoundThatWaitsForItsRetryKeepsItsWord(t *testing.T) {
 	b.Tolerate = true // other content, the same targets and plan
 	w.register(registration{app: b, plan: plan(ns1)})
 	w.run(20 * time.Minute)
-	if w.svc.tokens[first].cancelled {
+	if w.svc.tokens[string(first)].cancelled {
 		t.Errorf("cancelled by %s; its reader looks at %s", w.wall.Add(w.boot).Format(time.DateTime), look.Format(time.DateTime))
 	}
 }
