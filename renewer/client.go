@@ -81,11 +81,15 @@ func (c Client) admit(ctx context.Context, app appregistry.App, until core.Momen
 		return fmt.Errorf("register %s: %w", app.Key(), err)
 	}
 	w := &waiter{what: "register", app: app.Key(), moment: until}
-	ev.Request = c.number(w)
+	ev.Request, ev.Admit = c.number(w), until == core.Acknowledged
 	if err := c.send(w, ev); err != nil {
 		return err
 	}
-	return w.wait(ctx)
+	err = w.wait(ctx)
+	if ctx.Err() != nil {
+		c.r.inbox.put(item{event: core.Abandon{Request: ev.Request, App: ev.App.Key()}})
+	}
+	return err
 }
 
 // Unregister lets an application go. When it returns, the leaving is durable.

@@ -51,9 +51,9 @@ func (c *Core) admit(ev *Register, old *appregistry.AppRecord) {
 			c.reg.PutToken(t)
 		}
 	}
-	r := ev.Request
+	r, admit := ev.Request, ev.Admit
 	c.commit.waiting = append(c.commit.waiting, waiter{
-		run:  func() { c.acknowledge(a, r, gated) },
+		run:  func() { c.acknowledge(a, r, admit, gated) },
 		fail: func(err error) { c.unsaved(a, r, err) },
 	})
 }
@@ -94,15 +94,15 @@ func (c *Core) noteApp(rec *appregistry.AppRecord) {
 
 // acknowledge: the registration is durable. Now its tokens are verified and
 // obtained.
-func (c *Core) acknowledge(a *app, r Request, verify []*token) {
-	c.reply(r, Acknowledged, nil)
+func (c *Core) acknowledge(a *app, r Request, admit bool, verify []*token) {
 	if c.app(a.rec.Seq) != a {
+		c.reply(r, Acknowledged, nil)
 		c.reply(r, Done, errLeft)
 		return
 	}
 	c.notify(c.aboutApp(AppAdmitted, a))
 	a.durable = true
-	a.waiting = append(a.waiting, r)
+	c.await(a, r, admit)
 	c.stay(a)
 	// One gate more than there are: the first set is not complete, whatever
 	// answers, before all gates are hung.

@@ -131,6 +131,8 @@ func (c *Core) handle(ev Event) {
 		c.unregister(ev)
 	case KeepAlive:
 		c.keepAlive(ev)
+	case Abandon:
+		c.abandon(ev)
 	case Committed:
 		c.committed(ev)
 	case Obtained:

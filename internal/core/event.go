@@ -37,10 +37,12 @@ type Start struct{}
 
 // Register asks to admit App. It is answered twice: at [Acknowledged], when the
 // registration is durable, and at [Done], when its first set is staged or the
-// registration failed.
+// registration failed. With Admit it is answered once.
 type Register struct {
 	Request Request
 	Caller  Caller
+	// Admit: nobody waits for its first set, so [Done] comes once it is durable.
+	Admit bool
 	// App is validated, is without its tokens, and belongs to the core from now on.
 	App appregistry.App
 	// UUID is random and fresh, in lower case: it names the credentials files of
@@ -107,6 +109,13 @@ type Unregister struct {
 type KeepAlive struct {
 	Request Request
 	Caller  Caller
+	App     appregistry.AppKey
+}
+
+// Abandon tells that whoever asked to register waits no longer. It answers that
+// request, if it has its [Acknowledged], and changes nothing else.
+type Abandon struct {
+	Request Request
 	App     appregistry.AppKey
 }
 
@@ -192,6 +201,7 @@ func (Start) event()         {}
 func (Register) event()      {}
 func (Unregister) event()    {}
 func (KeepAlive) event()     {}
+func (Abandon) event()       {}
 func (Committed) event()     {}
 func (Obtained) event()      {}
 func (Renewed) event()       {}

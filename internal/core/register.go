@@ -2,6 +2,7 @@ package core
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -67,14 +68,14 @@ func (c *Core) register(ev *Register) {
 	switch {
 	case rival != nil && rival.rec.SameContent(ev.App, ev.tokens, ev.content):
 		c.stay(rival)
-		c.attach(rival, ev.Request)
+		c.attach(rival, ev)
 		return
 	case old != nil && old.SameContent(ev.App, ev.tokens, ev.content):
 		if rival != nil {
 			c.leave(rival, errSuperseded)
 		}
 		c.stay(c.app(old.Seq))
-		c.attach(c.app(old.Seq), ev.Request)
+		c.attach(c.app(old.Seq), ev)
 		return
 	}
 	if err := c.checkBrought(ev); err != nil {
@@ -155,15 +156,15 @@ func (c *Core) candidateFor(key appregistry.AppKey) *app {
 }
 
 // attach answers a registration that changes nothing like the one before it.
-func (c *Core) attach(a *app, r Request) {
+func (c *Core) attach(a *app, ev *Register) {
+	r, admit := ev.Request, ev.Admit
 	c.commit.waiting = append(c.commit.waiting, waiter{
 		run: func() {
 			if a.gone != nil {
 				c.reply(r, Done, a.gone) // nothing of it is durable
 				return
 			}
-			c.reply(r, Acknowledged, nil)
-			a.waiting = append(a.waiting, r)
+			c.await(a, r, admit)
 			switch {
 			case a.rec.Ready && a.rec.Replaces == 0:
 				c.answer(a, nil)
@@ -173,6 +174,33 @@ func (c *Core) attach(a *app, r Request) {
 		},
 		fail: func(err error) { c.reply(r, Done, err) },
 	})
+}
+
+// await answers a registration that is durable. It waits for the first set where
+// anybody does: what is kept must not grow with every beat of a caller's heart.
+func (c *Core) await(a *app, r Request, admit bool) {
+	if admit {
+		c.reply(r, Done, nil)
+		return
+	}
+	c.reply(r, Acknowledged, nil)
+	a.waiting = append(a.waiting, r)
+}
+
+func (c *Core) abandon(ev Abandon) {
+	apps := []*app{c.candidateFor(ev.App), nil}
+	if rec := c.reg.AppByKey(ev.App); rec != nil {
+		apps[1] = c.app(rec.Seq)
+	}
+	for _, a := range apps {
+		if a == nil {
+			continue
+		}
+		if i := slices.Index(a.waiting, ev.Request); i >= 0 {
+			a.waiting = slices.Delete(a.waiting, i, i+1)
+			c.reply(ev.Request, Done, context.Canceled)
+		}
+	}
 }
 
 // checkBrought looks at all that the application brings before anything changes.
