@@ -191,6 +191,7 @@ func (c *Core) obtained(ev Obtained) {
 		c.dropSupply(s)
 	case !late, ev.Err == nil && s.wanted && s.job == 0:
 		c.supplied(s, ev, max(j.sent, ev.Sent))
+		c.discardRest(s, ev.Grants, j.keep)
 	default: // another call was sent meanwhile, or has brought what was wanted
 		c.discard(s, ev.Grants, j.keep)
 	}

@@ -196,8 +196,16 @@ func (c *Core) markKeepFor(t *token, rec *appregistry.AppRecord) {
 	}
 }
 
-// discard deals with tokens that arrive after everybody who wanted them left:
-// they are cancelled, or, where that is not wished, told of and left alone.
+// discardRest deals with what an answer brought besides what was taken, which is
+// all of it where it was refused. What speaks for somebody else is left alone.
+func (c *Core) discardRest(s *supply, grants []Grant, keep bool) {
+	c.discard(s, slices.DeleteFunc(slices.Clone(grants), func(g Grant) bool {
+		return g.Identity != nil && g.Identity.User != s.key.User
+	}), keep)
+}
+
+// discard deals with tokens that nobody wants or takes, such as those that arrive
+// after everybody who wanted them left: they are cancelled, or, where that is not wished, told of and left alone.
 func (c *Core) discard(s *supply, grants []Grant, keep bool) {
 	for _, g := range grants {
 		d := appregistry.DigestsOf(s.key.Authority, g.Token)
