@@ -222,6 +222,10 @@ func (c *Core) unsaved(a *app, r Request, err error) {
 // firstSet is called when all gates of an application's first set are open.
 func (c *Core) firstSet(a *app) {
 	if a.rec.Replaces != 0 {
+		if len(a.rec.Holdings) > 0 && c.waitsInVain(a.rec) {
+			c.reject(a, errNothingLeft)
+			return
+		}
 		c.takeOver(a)
 	}
 	c.stage(a)

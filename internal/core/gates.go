@@ -1,6 +1,7 @@
 package core
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
@@ -12,7 +13,8 @@ import (
 // is a gate: a list, at the token or the supply, of those who wait.
 
 // pass counts one gate of an application as open. A final error rejects the
-// application where it is new; an error that may pass only flags it.
+// application where it is new, or waits to replace another; an error that may pass
+// only flags it.
 func (c *Core) pass(seq uint64, what appregistry.Authority, err error, final bool) (waitOn bool) {
 	a := c.app(seq)
 	if a == nil || a.open == 0 {
@@ -21,10 +23,10 @@ func (c *Core) pass(seq uint64, what appregistry.Authority, err error, final boo
 	if err != nil {
 		a.miss(what, err.Error())
 		switch {
-		case final && !a.restored && !a.rec.App.Tolerate:
+		case final && (!a.restored || a.rec.Replaces != 0) && !a.rec.App.Tolerate:
 			c.reject(a, err)
 			return false
-		case a.rec.Replaces != 0:
+		case a.rec.Replaces != 0 && plugins.CodeOf(err) != CodeTokenEnded:
 			return true // what it is to replace is better than a part of it
 		}
 	}
@@ -98,6 +100,15 @@ func (c *Core) moveGates(t *token) {
 	s := c.supplyFor(c.entry(t).Supply)
 	s.gates = append(s.gates, t.gates...)
 	t.gates = nil
+}
+
+// endGates lets nobody wait for a token that has ended for good.
+func (c *Core) endGates(t *token) {
+	if c.obtainable(t) {
+		c.moveGates(t)
+	} else {
+		c.openTokenGates(t, plugins.Refused(CodeTokenEnded, fmt.Errorf("%s: it ended before it could be proved", t.rec.Token)))
+	}
 }
 
 // moveGatesTo opens what waits for a token that has a good successor.

@@ -330,6 +330,7 @@ func (c *Core) reachEnd(t *token) {
 	if !c.reg.Referenced(t.rec.ID) && !c.candidate(t) {
 		c.forget(t)
 		c.sweepEntry(t.rec.Entry)
+		c.openTokenGates(t, nil) // who waits for it has its successor
 		return
 	}
 	if first {
@@ -352,6 +353,9 @@ func (c *Core) reachEnd(t *token) {
 	if c.obtainable(t) {
 		t.replaceAt = never
 		c.want(c.entry(t).Supply)
+	}
+	if !mayReturn && len(t.gates) > 0 {
+		c.endGates(t)
 	}
 }
 
