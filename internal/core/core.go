@@ -42,7 +42,7 @@ type Config struct {
 	// Hears says whether anybody hears a notice; one that nobody does is not made.
 	// nil: all are made. [StoreTaken] always is.
 	Hears func(What) bool
-	// Open is how many records are kept open beside those in use; 0: some
+	// Open is how many records are kept open beside those in use; 0: a
 	// thousand, below 0: none.
 	Open int
 	// AtOnce is how many stored records a tick sets going; 0: some hundred.

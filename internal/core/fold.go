@@ -13,7 +13,7 @@ import (
 // acts at the same instant as who is not.
 
 // keepOpen is how many records stay open beside those in use.
-const keepOpen = 4096
+const keepOpen = 1024
 
 // tidy folds what no step will find in its hands: a record may be in those of
 // what waits for a commit, so it is left open until the commit behind the one
