@@ -39,17 +39,17 @@ func (c *Core) leaveGroup(rec *appregistry.AppRecord) {
 
 // heir is the member of an application's group that carries what it leaves
 // behind: the oldest other one, and one that waits to replace another only where
-// nobody else is there; nil: there is none.
+// nobody else is there; nil: there is none, or none that is recorded.
 func (c *Core) heir(rec *appregistry.AppRecord) (waits *app) {
 	if rec.App.Group == "" {
 		return nil
 	}
 	for _, seq := range c.groups[groupOf(rec)] {
 		switch a := c.app(seq); {
-		case seq == rec.Seq || a == nil:
+		case seq == rec.Seq || a == nil || !a.durable:
 		case a.rec.Replaces == 0:
 			return a
-		case waits == nil && a.durable:
+		case waits == nil:
 			waits = a
 		}
 	}

@@ -76,6 +76,31 @@ func TestGroup_WaitsForTheFirstJob(t *testing.T) {
 	}
 }
 
+// A job whose registration is not recorded yet may never be: the group waits its
+// moment all the same, and the job may come again.
+func TestGroup_JobThatIsNotRecordedIsNoHeir(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	tok := w.svc.issue("alice")
+	w.mustDone(w.register(registration{app: grouped("launcher", "g"), bring: bring(tok)}))
+	w.storeErr = func() error { return errors.New("no space left on device") }
+	job := w.event(registration{app: grouped("job", "g"), bring: bring(tok)})
+	w.step(job) // its commit is out
+	w.step(core.Unregister{Request: w.ask(), Caller: alice, App: keyOf("launcher")})
+	w.answer(0)
+	w.storeErr = nil
+	w.run(20 * time.Second)
+	if err := w.done(job.Request); err == nil {
+		t.Fatal("admitted without a record")
+	}
+	if len(w.svc.cancels) != 0 {
+		t.Fatalf("cancelled within the group's minute: %v", w.svc.cancels)
+	}
+	w.mustDone(w.register(registration{app: grouped("job", "g"), bring: bring(tok)}))
+	if w.run(day); !w.valid("job", "ns1") {
+		t.Errorf("the job holds %q; cancels %v", w.held("job", "ns1"), w.svc.cancels)
+	}
+}
+
 // A group's name means nothing to another owner, nor do applications without one
 // stand in a group of their own.
 func TestGroup_IsTheOwnersOwn(t *testing.T) {
