@@ -43,6 +43,9 @@ type AppRecord struct {
 	Offered []TokenID
 	// LeaveAt is when it leaves after its linger time; zero: it stays.
 	LeaveAt time.Time
+	// LeaseEnd is when its lease is over at the latest, by our wall clock; zero: it
+	// has none, or nobody noted it.
+	LeaseEnd time.Time
 
 	attachment
 

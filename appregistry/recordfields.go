@@ -110,6 +110,7 @@ func (r *AppRecord) encode(w *fieldWriter) {
 	w.refs(23, r.Seq, r.Offered)
 	w.date(24, r.LeaveAt)
 	r.App.encodeNewer(w)
+	w.date(28, r.LeaseEnd)
 	w.b = append(w.b, r.unknown.fields...)
 }
 
@@ -231,6 +232,8 @@ func (r *AppRecord) decode(f *fieldReader) {
 			a.Group = f.word()
 		case 27:
 			a.Tolerate = f.number() != 0
+		case 28:
+			r.LeaseEnd = f.date()
 		default:
 			r.unknown.keep(f)
 		}

@@ -37,11 +37,20 @@ var fixtures = []struct {
 	{"v1.db", withoutGroups},                  // JSON
 	{"v2.db", withoutGroups},                  // fields by number
 	{"v3.db", withoutOrders},                  // groups
-	{"v4.db", func(*appregistry.Registry) {}}, // cancels that an operator ordered
+	{"v4.db", withoutLeases},                  // cancels that an operator ordered
+	{"v5.db", func(*appregistry.Registry) {}}, // ends of leases
+}
+
+// withoutLeases takes out what came with leases that outlive a restart.
+func withoutLeases(r *appregistry.Registry) {
+	for _, seq := range r.AppSeqs() {
+		r.App(seq).LeaseEnd = time.Time{}
+	}
 }
 
 // withoutOrders takes out what came with cancels that are ordered.
 func withoutOrders(r *appregistry.Registry) {
+	withoutLeases(r)
 	for _, id := range r.TokenIDs() {
 		r.Token(id).Ordered = false
 	}
@@ -96,7 +105,7 @@ func full() *appregistry.Registry {
 		Holdings: []appregistry.Holding{{Alias: "nn", Kind: tok.Kind, Service: "nn1:8020", Entry: entry, Token: token, Lent: true, Carried: true}},
 		Replaces: first, Generation: 12, EpochFloor: 2, Ready: true,
 		Published: appregistry.Published{Generation: 12, Digest: []byte{6, 5}, Tokens: []appregistry.TokenID{token}, NextUpdate: when.Add(time.Hour)},
-		Offered:   []appregistry.TokenID{token}, LeaveAt: when.Add(2 * time.Hour),
+		Offered:   []appregistry.TokenID{token}, LeaveAt: when.Add(2 * time.Hour), LeaseEnd: when.Add(3 * time.Hour),
 	})
 	r.PauseCancels(true)
 	return r

@@ -42,6 +42,7 @@ func (c *Core) admit(ev *Register, old *appregistry.AppRecord) {
 		}
 	}
 	slices.SortStableFunc(rec.Holdings, obtainedLast)
+	c.noteLease(rec, rec.App.Duration("lease"))
 	c.reg.PutApp(rec)
 	for _, h := range rec.Holdings {
 		c.markKeepFor(c.token(c.reg.Resolve(h).ID), rec)
@@ -327,6 +328,9 @@ func (c *Core) stay(a *app) {
 	a.leaveAt = never
 	if lease := a.rec.App.Duration("lease"); lease > 0 {
 		a.leaveAt = c.now.Boot + lease
+		if c.noteLease(a.rec, lease) {
+			c.reg.PutApp(a.rec)
+		}
 	}
 	c.scheduleApp(a)
 }

@@ -140,6 +140,30 @@ func (c *Core) linger(a *app, d time.Duration) {
 	c.scheduleApp(a)
 }
 
+// leaseSlack is how much later than a lease its record says that it is over, so that
+// few signs of life are written, and what it has at least after a restart: time to be
+// heard of again.
+func leaseSlack(lease time.Duration) time.Duration { return max(lease/8, 5*time.Minute) }
+
+// noteLease notes when a lease that begins now is over, unless what is noted will do.
+func (c *Core) noteLease(rec *appregistry.AppRecord, lease time.Duration) (changed bool) {
+	end := c.now.Wall.Add(lease)
+	latest := end.Add(leaseSlack(lease))
+	if lease <= 0 || !rec.LeaseEnd.Before(end) && !rec.LeaseEnd.After(latest) {
+		return false
+	}
+	rec.LeaseEnd = latest.Truncate(time.Millisecond)
+	return true
+}
+
+// leaseLeft is what is left of a lease that an earlier session noted. Whatever a
+// stepped clock says, it is no more than that was.
+func (c *Core) leaseLeft(rec *appregistry.AppRecord) time.Duration {
+	lease := rec.App.Duration("lease")
+	slack := leaseSlack(lease)
+	return min(max(slack, rec.LeaseEnd.Sub(c.now.Wall)), lease+slack)
+}
+
 // leaveDue lets an application go whose linger time or lease is over. What it has
 // serves until the one that is to take its place can.
 func (c *Core) leaveDue(a *app) {

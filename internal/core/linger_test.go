@@ -42,3 +42,70 @@ func TestLinger_WallSteppedBack(t *testing.T) {
 		t.Errorf("still there: %+v", w.core.Apps()[0].LeavesAt)
 	}
 }
+
+// A lease is over though the daemon restarts before each end of it; whoever keeps the
+// application alive in between, as seldom as he may, loses nothing by that.
+func TestLease_EndsThoughTheDaemonRestarts(t *testing.T) {
+	for _, alive := range []bool{false, true} {
+		w := newWorld(t, day, 7*day)
+		w.mustDone(w.register(registration{app: set("a", "lease", "24h"), plan: plan(ns1)}))
+		for i := range 10 {
+			w.run(20 * time.Hour)
+			w.crash()
+			if alive {
+				w.run(3 * time.Hour)
+				w.mustDone(w.keepAlive("a"))
+			} else if i > 0 && len(w.core.Apps()) != 0 {
+				t.Fatalf("it is there %v after its last sign of life", w.boot)
+			}
+		}
+		if n := len(w.core.Apps()); (n != 0) != alive {
+			t.Errorf("kept alive %v: %d applications", alive, n)
+		}
+	}
+}
+
+// Who could not be heard while the daemon was down has some minutes; a clock that was
+// far ahead when the lease began prolongs none; and signs of life are not each written.
+func TestLease_AtARestart(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	w.mustDone(w.register(registration{app: set("a", "lease", "10m"), plan: plan(ns1)}))
+	w.boot += time.Hour // it is down
+	w.crash()
+	w.run(4 * time.Minute)
+	w.mustDone(w.keepAlive("a"))
+	if w.run(9 * time.Minute); len(w.core.Apps()) != 1 {
+		t.Error("it left within its lease")
+	}
+	if w.run(2 * time.Minute); len(w.core.Apps()) != 0 {
+		t.Error("it stays though its lease is over")
+	}
+
+	w = newWorld(t, day, 7*day)
+	real := w.wall
+	w.svc.now = func() time.Time { return real.Add(w.boot) }
+	w.wall = real.Add(4 * 365 * day)
+	w.mustDone(w.register(registration{app: set("a", "lease", "10m"), bring: bring(w.svc.issue("alice"))}))
+	w.wall = real
+	w.crash()
+	if w.run(20 * time.Minute); len(w.core.Apps()) != 0 {
+		t.Error("it stays though nobody is heard of")
+	}
+
+	w = newWorld(t, day, 7*day)
+	w.mustDone(w.register(registration{app: set("a", "lease", "24h"), bring: bring(w.svc.issue("alice"))}))
+	commits := 0
+	w.hold = func(act core.Action) bool {
+		if _, is := act.(core.Commit); is {
+			commits++
+		}
+		return false
+	}
+	for range 120 {
+		w.run(time.Minute)
+		w.mustDone(w.keepAlive("a"))
+	}
+	if commits > 1 {
+		t.Errorf("%d commits in two hours of signs of life", commits)
+	}
+}

@@ -180,6 +180,8 @@ func (c *Core) restoredApp(rec *appregistry.AppRecord) *app {
 		// Whatever a stepped clock says, it was to stay no longer than this.
 		most := max(rec.App.Duration("linger"), groupWait)
 		a.leaveAt = c.now.Boot + min(max(0, left.Sub(c.now.Wall)), most)
+	} else if !rec.LeaseEnd.IsZero() {
+		a.leaveAt = c.now.Boot + c.leaseLeft(rec)
 	}
 	return a
 }
@@ -348,7 +350,7 @@ func (c *Core) resumeApp(seq uint64) {
 	if a.rec.Replaces != 0 && c.reg.App(a.rec.Replaces) == nil {
 		c.standAlone(a) // an earlier release let one leave while the other waited
 	}
-	if a.rec.LeaveAt.IsZero() {
+	if a.rec.LeaveAt.IsZero() && a.rec.LeaseEnd.IsZero() {
 		c.stay(a)
 	} else {
 		c.scheduleApp(a)
