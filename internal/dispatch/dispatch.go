@@ -1,6 +1,7 @@
 // Package dispatch decides which calls go out, and when: for each service a
 // share of calls at a time and a budget of calls a second, both of which follow
-// what the service bears, nearest deadline first and fair between tenants.
+// what the service bears, nearest deadline first and fair between tenants, of whom
+// one whose calls hang slows himself.
 //
 // It is a value like internal/core: no goroutine, lock, clock or I/O. Its owner
 // says what time it is, makes the calls that [Queue.Start] hands out and tells of
