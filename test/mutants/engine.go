@@ -44,8 +44,8 @@ var engine = []Mutant{
 	},
 	{
 		Name: "acknowledged-in-memory", Bug: "a registration is acknowledged before its commit (P1)",
-		File: "internal/core/admit.go", Old: "\tc.commit.waiting = append(c.commit.waiting, waiter{\n\t\trun:  func() { c.acknowledge(a, r, gated) },",
-		New:     "\tc.reply(r, Acknowledged, nil)\n\tc.commit.waiting = append(c.commit.waiting, waiter{\n\t\trun:  func() { c.acknowledge(a, r, gated) },",
+		File: "internal/core/admit.go", Old: "\tc.commit.waiting = append(c.commit.waiting, waiter{\n\t\trun:  func() { c.acknowledge(a, r, admit, gated) },",
+		New:     "\tc.reply(r, Acknowledged, nil)\n\tc.commit.waiting = append(c.commit.waiting, waiter{\n\t\trun:  func() { c.acknowledge(a, r, admit, gated) },",
 		Package: "./internal/core", Tests: "TestKP01_FailedCommitRegistersNothing|TestP3_HoldsUnderAnyOrderFaultAndCrash",
 	},
 	{
