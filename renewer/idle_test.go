@@ -127,7 +127,7 @@ func TestCY32_PoolIsEmptyAfterAHundredThousandRenewals(t *testing.T) {
 				must(t, r.As(renewer.Caller{Trusted: true}).Unregister(ctx, appregistry.AppKey{Owner: "alice", ID: appregistry.AppID(fmt.Sprint("job-", i))}))
 			}
 			time.Sleep(time.Hour)
-			if n := runtime.NumGoroutine(); n != goroutines {
+			if n := runtime.NumGoroutine(); n > goroutines {
 				t.Errorf("%d goroutines, %d before the first call", n, goroutines)
 			}
 			if n := idle(); n > 500 { // the wheel sorts what is due in days
