@@ -155,6 +155,16 @@ func (r *Registry) Holders(id EntryID) []uint64 {
 	return nil
 }
 
+// Numbers returns those of everything there is, in ascending order, and looks at
+// none of it.
+func (r *Registry) Numbers() []uint64 {
+	all := make([]uint64, 0, r.counts[appTable]+r.counts[entryTable]+r.counts[tokenTable])
+	for id := range r.where.all() {
+		all = append(all, id)
+	}
+	return all
+}
+
 // AppSeqs returns the numbers of all application records in ascending order.
 func (r *Registry) AppSeqs() []uint64 { return numbers[uint64](r, appTable) }
 

@@ -192,69 +192,6 @@ func (c Client) Current(ctx context.Context, key appregistry.AppKey) (plugins.Cr
 	return got.Credentials.Clone(), got.Generation, nil
 }
 
-// Entries lists the entries that applications of the caller hold; a trusted
-// caller sees all.
-func (c Client) Entries(ctx context.Context) ([]appregistry.Entry, error) {
-	list, err := ask(ctx, c.r, (*core.Core).Entries)
-	if c.caller.Trusted {
-		return list, err
-	}
-	foreign := func(holder appregistry.AppKey) bool { return !c.caller.sees(holder.Owner) }
-	for i := range list {
-		list[i].Holders = slices.DeleteFunc(slices.Clone(list[i].Holders), foreign)
-	}
-	return slices.DeleteFunc(list, func(e appregistry.Entry) bool { return len(e.Holders) == 0 }), err
-}
-
-// Remembered lists the tokens that nobody holds any more: those that wait for
-// their cancel, and those of which only the name is kept until their max date.
-// They carry no holder by which they could be somebody's, so that only a trusted
-// caller sees them.
-func (c Client) Remembered(ctx context.Context) ([]appregistry.TokenStatus, error) {
-	if !c.caller.Trusted {
-		return nil, nil
-	}
-	return ask(ctx, c.r, (*core.Core).Remembered)
-}
-
-// Counts tells how much there is of the caller's; a trusted caller hears of all,
-// at no more cost for a million tokens than for one.
-func (c Client) Counts(ctx context.Context) (Counts, error) {
-	if c.caller.Trusted {
-		n, err := ask(ctx, c.r, (*core.Core).Counts)
-		return Counts(n), err
-	}
-	apps, err := c.Apps(ctx)
-	if err != nil {
-		return Counts{}, err
-	}
-	entries, err := c.Entries(ctx)
-	n := Counts{Apps: len(apps), Entries: len(entries), Tokens: map[appregistry.State]int{}}
-	for _, a := range apps {
-		if a.Ready {
-			n.Ready++
-		}
-	}
-	for _, e := range entries {
-		for _, t := range e.Tokens {
-			n.Tokens[t.State]++
-		}
-	}
-	return n, err
-}
-
-// Apps lists the caller's applications; a trusted caller sees all.
-func (c Client) Apps(ctx context.Context) ([]AppStatus, error) {
-	list, err := ask(ctx, c.r, (*core.Core).Apps)
-	var own []AppStatus
-	for _, a := range list {
-		if c.caller.sees(a.Key.Owner) {
-			own = append(own, AppStatus(a))
-		}
-	}
-	return own, err
-}
-
 // ask has a question answered on the loop's goroutine.
 func ask[T any](ctx context.Context, r *Renewer, question func(*core.Core) T) (answer T, err error) {
 	answers := make(chan T, 1)

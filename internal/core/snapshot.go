@@ -48,11 +48,19 @@ func (c *Core) Current(key appregistry.AppKey) (Snapshot, error) {
 	return Snapshot{Credentials: c.credentials(rec, c.assemble(rec)), Generation: rec.Generation, Ready: rec.Ready}, nil
 }
 
+// Numbers are those of all records. Who lists very many does so part by part, with
+// the functions that take numbers and pass over what is something else, or gone.
+func (c *Core) Numbers() []uint64 { return c.reg.Numbers() }
+
 // Entries lists all entries, in order of their ids. It holds no password.
-func (c *Core) Entries() []appregistry.Entry {
-	var entries []appregistry.Entry
-	each(c, c.reg.EntryIDs(), func(id appregistry.EntryID) {
-		entries = append(entries, c.entryView(c.reg.Entry(id)))
+func (c *Core) Entries() []appregistry.Entry { return c.EntriesAmong(c.Numbers()) }
+
+// EntriesAmong is [Core.Entries] of some numbers.
+func (c *Core) EntriesAmong(numbers []uint64) (entries []appregistry.Entry) {
+	each(c, numbers, func(n uint64) {
+		if rec := c.reg.Entry(appregistry.EntryID(n)); rec != nil {
+			entries = append(entries, c.entryView(rec))
+		}
 	})
 	return entries
 }
@@ -83,10 +91,12 @@ func currentFirst(current, id appregistry.TokenID) int {
 
 // Remembered lists the tokens without an entry: those on their way to be
 // cancelled and those only remembered, in order of their ids.
-func (c *Core) Remembered() []appregistry.TokenStatus {
-	var tokens []appregistry.TokenStatus
-	each(c, c.reg.TokenIDs(), func(id appregistry.TokenID) {
-		if t := c.peek(id); c.reg.Entry(t.rec.Entry) == nil {
+func (c *Core) Remembered() []appregistry.TokenStatus { return c.RememberedAmong(c.Numbers()) }
+
+// RememberedAmong is [Core.Remembered] of some numbers.
+func (c *Core) RememberedAmong(numbers []uint64) (tokens []appregistry.TokenStatus) {
+	each(c, numbers, func(n uint64) {
+		if t := c.peek(appregistry.TokenID(n)); t != nil && c.reg.Entry(t.rec.Entry) == nil {
 			tokens = append(tokens, c.tokenView(t))
 		}
 	})
@@ -124,10 +134,12 @@ func (c *Core) successorSupply(t *token) *supply {
 
 // Apps lists all applications, in order of registration. One that is to replace
 // another under the same key is not in it before it does.
-func (c *Core) Apps() []AppStatus {
-	var apps []AppStatus
-	each(c, c.reg.AppSeqs(), func(seq uint64) {
-		if a := c.app(seq); a.rec.Replaces == 0 {
+func (c *Core) Apps() []AppStatus { return c.AppsAmong(c.Numbers()) }
+
+// AppsAmong is [Core.Apps] of some numbers.
+func (c *Core) AppsAmong(numbers []uint64) (apps []AppStatus) {
+	each(c, numbers, func(n uint64) {
+		if a := c.app(n); a != nil && a.rec.Replaces == 0 {
 			apps = append(apps, c.appView(a))
 		}
 	})
