@@ -12,6 +12,7 @@
 package core
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -45,7 +46,8 @@ type Config struct {
 	// Open is how many records are kept open beside those in use; 0: a
 	// thousand, below 0: none.
 	Open int
-	// AtOnce is how many stored records a tick sets going; 0: some hundred.
+	// AtOnce is how many stored records a tick sets going, and how many due timers a
+	// step takes on; 0: some hundred.
 	AtOnce int
 }
 
@@ -113,7 +115,7 @@ func (c *Core) Step(now clock.Instant, ev Event) []Action {
 		c.turnAway(ev, c.taken)
 		return c.out
 	}
-	c.wheel.Advance(now.Boot, c.fire)
+	c.wheel.AdvanceSome(now.Boot, cmp.Or(c.cfg.AtOnce, fewAtOnce), c.fire)
 	c.handle(ev)
 	c.flush()
 	_, idle := ev.(Tick)

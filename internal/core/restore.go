@@ -230,7 +230,8 @@ func (p *pending) rest(some int) (ids []appregistry.TokenID) {
 func (t storedToken) compare(id appregistry.TokenID) int { return cmp.Compare(t.id, id) }
 
 const (
-	// fewAtOnce is how much is set going by a tick: other events wait so long.
+	// fewAtOnce is how much a tick sets going, and how many due timers a step takes on:
+	// other events wait so long.
 	fewAtOnce = 500
 	// soon is what ends so near that it is set going before the rest: no service
 	// gives less than it takes to look at all.

@@ -100,7 +100,9 @@ func TestB92_SuspendIsCaughtUpWith(t *testing.T) {
 	w.boot += 10 * time.Hour
 	w.wall = w.wall.Add(-10 * time.Hour) // suspended with its wall clock, say
 	w.svc.now = func() time.Time { return time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).Add(w.boot) }
-	w.step(core.Tick{})
+	for range apps { // which a step takes on one by one here
+		w.step(core.Tick{})
+	}
 	var due []core.Renew
 	for _, act := range w.out {
 		if r, ok := act.(core.Renew); ok {
@@ -117,6 +119,44 @@ func TestB92_SuspendIsCaughtUpWith(t *testing.T) {
 	for i := range apps {
 		if !w.valid(appregistry.AppID(fmt.Sprintf("app%d", i)), "ns1") {
 			t.Errorf("app%d lost its token", i)
+		}
+	}
+}
+
+// However much falls due at one moment, a step takes on some of it, and what comes
+// in between does not wait for the rest.
+func TestP8_AHerdOfDueTokensHoldsUpNobody(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	const apps = 30
+	for i := range apps {
+		w.mustDone(w.register(registration{app: app(fmt.Sprintf("app%d", i)), bring: bring(w.svc.issue("alice"))}))
+	}
+	w.cfg.AtOnce = 7
+	w.crash()
+	w.run(time.Minute)
+	w.boot += 20 * time.Hour
+	ev := w.event(registration{app: app("another"), bring: bring(w.svc.issue("alice"))})
+	for left := apps; left > 0; left -= w.cfg.AtOnce {
+		before := len(w.out)
+		if left == apps {
+			w.step(ev)
+			if outAt[core.Commit](w) < 0 {
+				t.Error("the registration waits for the herd")
+			}
+		} else {
+			w.step(core.Tick{})
+		}
+		renewals := 0
+		for _, act := range w.out[before:] {
+			if _, ok := act.(core.Renew); ok {
+				renewals++
+			}
+		}
+		if want := min(left, w.cfg.AtOnce); renewals != want {
+			t.Fatalf("%d renewals in a step with %d tokens due, want %d", renewals, left, want)
+		}
+		if next, ok := w.core.Next(); left > w.cfg.AtOnce && (!ok || next > w.boot) {
+			t.Fatalf("the next look is at %v, though more is due", next)
 		}
 	}
 }

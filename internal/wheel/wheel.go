@@ -174,8 +174,14 @@ func (w *Wheel) Next() (time.Duration, bool) {
 // call Advance. If fire panics, the timers behind the one it was called for stay
 // due.
 func (w *Wheel) Advance(now time.Duration, fire func(id uint64)) {
+	w.AdvanceSome(now, math.MaxInt, fire)
+}
+
+// AdvanceSome is as Advance, but fires at most so many timers. The rest stay due,
+// which Next tells, and go before what becomes due later.
+func (w *Wheel) AdvanceSome(now time.Duration, most int, fire func(id uint64)) {
 	w.collect(max(w.now, tickAtOrBefore(now)))
-	for {
+	for ; most > 0; most-- {
 		n := w.slab[firing].next
 		if n == firing {
 			return

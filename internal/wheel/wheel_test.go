@@ -282,3 +282,36 @@ func FuzzWheel(f *testing.F) {
 		}
 	})
 }
+
+// What is not taken on stays due, keeps its order before what becomes due later,
+// and can be cancelled still.
+func TestAdvanceSome_LeavesTheRestDue(t *testing.T) {
+	w := wheel.New()
+	fire(w, 0)
+	var timers []wheel.Timer
+	for i := range 7 {
+		timers = append(timers, w.Insert(uint64(i), time.Duration(i+1)*wheel.Resolution))
+	}
+	some := func(now time.Duration, most int) (ids []uint64) {
+		w.AdvanceSome(now, most, func(id uint64) { ids = append(ids, id) })
+		return ids
+	}
+	if got := some(5*wheel.Resolution, 2); !slices.Equal(got, []uint64{0, 1}) {
+		t.Fatalf("fired %v", got)
+	}
+	if next, ok := w.Next(); !ok || next > 5*wheel.Resolution {
+		t.Errorf("next %v, %v, though timers are due", next, ok)
+	}
+	if !w.Cancel(timers[3]) {
+		t.Error("a timer that is due and has not fired cannot be cancelled")
+	}
+	if got := some(7*wheel.Resolution, 3); !slices.Equal(got, []uint64{2, 4, 5}) {
+		t.Errorf("fired %v", got)
+	}
+	if got := fire(w, 7*wheel.Resolution); !slices.Equal(got, []uint64{6}) {
+		t.Errorf("fired %v", got)
+	}
+	if got := some(8*wheel.Resolution, 0); got != nil {
+		t.Errorf("fired %v of none", got)
+	}
+}
