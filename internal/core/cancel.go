@@ -211,8 +211,9 @@ type cancelWindow struct {
 }
 
 const (
-	cancelsIn   = 5 * time.Minute
-	pausedCheck = time.Minute
+	cancelsIn = 5 * time.Minute
+	// pausedCheck is for the case that nobody resumes them, who has all sent at once.
+	pausedCheck = time.Hour
 )
 
 // mayCancelNow counts one cancel, or says when to ask again.
