@@ -302,10 +302,7 @@ func (c *Core) unregister(ev Unregister) {
 	if rec != nil {
 		c.depart(c.app(rec.Seq))
 	}
-	c.commit.waiting = append(c.commit.waiting, waiter{
-		run:  func() { c.reply(ev.Request, Done, nil) },
-		lost: func(err error) { c.reply(ev.Request, Done, err) },
-	})
+	c.replyDurable(ev.Request)
 }
 
 // depart lets an application go, after its linger time.

@@ -17,8 +17,8 @@ func (c *Core) bring(rec *appregistry.AppRecord, b *Brought) (*token, appregistr
 			h.Entry, h.Token = e.ID, known.ID
 			t := c.token(known.ID)
 			t.releaseAt = never
-			if e.Supply == (appregistry.Supply{}) && mayFollow(b) { // who brought it first could get none
-				e.Supply = appregistry.Supply{Authority: b.Authority, User: b.Identity.User, Entry: e.ID}
+			if s := b.supply(e.ID); e.Supply == (appregistry.Supply{}) && s != e.Supply { // who brought it first could get none
+				e.Supply = s
 				c.reg.PutEntry(e)
 				c.afterCommit(func() {
 					if cur := c.token(e.Current); cur != nil && cur.job == 0 && cur.rec.State == appregistry.Live {
@@ -38,9 +38,7 @@ func (c *Core) bring(rec *appregistry.AppRecord, b *Brought) (*token, appregistr
 	t := c.addToken(c.broughtToken(b))
 	t.rec.Keep = keep
 	e := &appregistry.EntryRecord{ID: appregistry.EntryID(c.reg.NewID()), Authority: b.Authority, Alias: b.Alias, Current: t.rec.ID}
-	if mayFollow(b) {
-		e.Supply = appregistry.Supply{Authority: b.Authority, User: b.Identity.User, Entry: e.ID}
-	}
+	e.Supply = b.supply(e.ID)
 	t.rec.Entry = e.ID
 	h.Entry, h.Token = e.ID, t.rec.ID
 	c.reg.PutEntry(e)
@@ -85,5 +83,11 @@ func (b *Brought) foreignReason() string {
 	return "not-renewable: its renewer is " + strconv.Quote(b.Identity.Renewer)
 }
 
-// mayFollow reports whether a successor of the token can be obtained.
-func mayFollow(b *Brought) bool { return b.Obtains && b.Identity != nil && b.Identity.User != "" }
+// supply is where a successor of the token comes from, as an entry's current one;
+// zero: none can be obtained.
+func (b *Brought) supply(e appregistry.EntryID) (s appregistry.Supply) {
+	if b.Obtains && b.Identity != nil && b.Identity.User != "" {
+		s = appregistry.Supply{Authority: b.Authority, User: b.Identity.User, Entry: e}
+	}
+	return s
+}

@@ -249,8 +249,5 @@ func (c *Core) resumeCancels(ev ResumeCancels) {
 			}
 		})
 	})
-	c.commit.waiting = append(c.commit.waiting, waiter{
-		run:  func() { c.reply(ev.Request, Done, nil) },
-		lost: func(err error) { c.reply(ev.Request, Done, err) },
-	})
+	c.replyDurable(ev.Request)
 }

@@ -92,8 +92,5 @@ func (c *Core) awaitCancel(ev TokenCommand, t *token) {
 		d.asked = append(d.asked, ev.Request)
 		return
 	}
-	c.commit.waiting = append(c.commit.waiting, waiter{
-		run:  func() { c.reply(ev.Request, Done, nil) },
-		lost: func(err error) { c.reply(ev.Request, Done, err) },
-	})
+	c.replyDurable(ev.Request)
 }

@@ -41,6 +41,14 @@ type waiter struct {
 	lost func(error)
 }
 
+// replyDurable answers a request once all that was decided so far is durable.
+func (c *Core) replyDurable(r Request) {
+	c.commit.waiting = append(c.commit.waiting, waiter{
+		run:  func() { c.reply(r, Done, nil) },
+		lost: func(err error) { c.reply(r, Done, err) },
+	})
+}
+
 func (c *Core) afterCommit(run func()) {
 	c.commit.waiting = append(c.commit.waiting, waiter{run: run})
 }
