@@ -285,8 +285,9 @@ func (c *Core) inheritRound(a, old *app) {
 // reject ends a registration after all. Whoever asked hears it when that is
 // durable; what was obtained for it is cancelled.
 func (c *Core) reject(a *app, err error) {
-	key := a.rec.App.Key()
-	c.notify(Notify{What: AppRejected, Apps: []appregistry.AppKey{key}, Err: err, Reason: err.Error()})
+	n := c.aboutApp(AppRejected, a)
+	n.Err, n.Reason = err, err.Error()
+	c.notify(n)
 	c.leave(a, err)
 }
 
@@ -373,8 +374,10 @@ func (c *Core) leave(a *app, why error) {
 			c.release(t, false)
 		}
 	}
-	if key := rec.App.Key(); !errors.Is(why, errSuperseded) && c.reg.AppByKey(key) == nil {
-		c.notify(Notify{What: AppLeft, Apps: []appregistry.AppKey{key}, Reason: why.Error()})
+	if !errors.Is(why, errSuperseded) && c.reg.AppByKey(rec.App.Key()) == nil {
+		n := c.aboutApp(AppLeft, a)
+		n.Reason = why.Error()
+		c.notify(n)
 	}
 	c.commit.waiting = append(c.commit.waiting, waiter{
 		run:  func() { c.answer(a, why) },

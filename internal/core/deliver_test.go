@@ -116,16 +116,21 @@ func TestP4_TargetsThatStayBehindKeepTheirTokens(t *testing.T) {
 	}
 }
 
-// A set has its number in the store before any target has it, however long that
-// takes.
-func TestP1_NothingIsStagedBeforeItsCommit(t *testing.T) {
+// obtaining is a world with an application whose first obtain is out.
+func obtaining(t *testing.T) *world {
 	w := newWorld(t, day, 7*day)
 	w.run(0)
-	ev := w.event(registration{app: app("a"), plan: plan(ns1)})
-	w.step(ev)
+	w.step(w.event(registration{app: app("a"), plan: plan(ns1)}))
 	for outAt[core.Obtain](w) < 0 {
 		w.answer(0)
 	}
+	return w
+}
+
+// A set has its number in the store before any target has it, however long that
+// takes.
+func TestP1_NothingIsStagedBeforeItsCommit(t *testing.T) {
+	w := obtaining(t)
 	w.storeErr = func() error { return errDown }
 	w.run(time.Minute)
 	if tg := w.targets["/stage/a"]; tg != nil {
@@ -134,13 +139,7 @@ func TestP1_NothingIsStagedBeforeItsCommit(t *testing.T) {
 }
 
 func TestP1_ASlowCommitStagesOnce(t *testing.T) {
-	w := newWorld(t, day, 7*day)
-	w.run(0)
-	ev := w.event(registration{app: app("a"), plan: plan(ns1)})
-	w.step(ev)
-	for outAt[core.Obtain](w) < 0 {
-		w.answer(0)
-	}
+	w := obtaining(t)
 	w.answer(outAt[core.Obtain](w)) // the commit of token and generation is out, and is slow
 	stages := 0
 	w.hold = func(act core.Action) bool {

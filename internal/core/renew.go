@@ -95,7 +95,7 @@ func (c *Core) extend(t *token, expires time.Time) error {
 	// The service said yes to these very bytes, so nobody made up their date.
 	c.clocks.issuedBefore(r.Authority, r.Issued, c.now.Boot)
 	// How long a renewal lasts was measured by the same clock.
-	measured := t.renewedAt == 0 || !c.clocks.isDoubtful(r.Authority)
+	measured := t.renewedAt == 0 || !c.clocks.doubtful[r.Authority]
 	if measured && !atMax && !r.Expires.IsZero() && r.Proof == appregistry.ProofRenewed {
 		c.clocks.renewedFor(r.Authority, r.Expires, expires, r.Expires.Sub(r.ProvedAt), c.now.Boot)
 	}

@@ -326,7 +326,7 @@ func (c *Core) resumeToken(t *token) {
 	if to := c.resting(t); to != t.rec.State || t.rec.Reason != "" {
 		c.toLater(t, to, "")
 	}
-	unknown := troubled || t.rec.Expires.IsZero() || t.rec.Proof == appregistry.ProofNone || c.candidate(t) || c.clocks.isDoubtful(t.rec.Authority)
+	unknown := troubled || t.rec.Expires.IsZero() || t.rec.Proof == appregistry.ProofNone || c.candidate(t) || c.clocks.doubtful[t.rec.Authority]
 	if unknown && c.renewable(t, c.policyOf(t)) {
 		t.renewAt = c.now.Boot
 	} else if c.candidate(t) {

@@ -26,7 +26,7 @@ type clocks struct {
 	// behind ours: not believed, but held possible before anything is given up.
 	behind map[appregistry.Authority]time.Time
 	// doubtful: its clock is later than ours says, and nobody knows by how much.
-	doubtful map[appregistry.Authority]struct{}
+	doubtful map[appregistry.Authority]bool
 }
 
 func (k *clocks) origin(a appregistry.Authority) time.Time {
@@ -72,13 +72,13 @@ func (k *clocks) renewedUntil(a appregistry.Authority, expires time.Time, now ti
 // to be wrong: what Kerberos allows (RFC 4120, section 3.1.3).
 const trust = 5 * time.Minute
 
-// passed learns at the start of a session that the authority's clock once showed
-// the date. Where that is yet to come by ours, ours is wrong, as that of a machine
-// may be that has just booted, and what time it is there is to be asked.
+// passed learns that the authority's clock once showed the date. Where that is yet
+// to come by ours, ours is wrong, as that of a machine may be that has just booted,
+// and what time it is there is to be asked.
 func (k *clocks) passed(a appregistry.Authority, date time.Time, now time.Duration) {
 	if date.Sub(k.date(a, now)) > trust {
 		k.measured[a] = date.Add(-now)
-		k.doubtful[a] = struct{}{}
+		k.doubtful[a] = true
 	}
 }
 
@@ -86,18 +86,11 @@ func (k *clocks) passed(a appregistry.Authority, date time.Time, now time.Durati
 // idea of the authority's clock is in doubt, or cannot be: a token that was past
 // its end was renewed, and is so still.
 func (k *clocks) renewedFor(a appregistry.Authority, before, expires time.Time, life, now time.Duration) {
-	_, doubtful := k.doubtful[a]
-	past := !before.IsZero() && expires.After(before) && k.boot(a, expires)-now < leastWait
-	if life > 0 && (doubtful || past) {
+	past := expires.After(before) && k.boot(a, expires)-now < leastWait
+	if life > 0 && (k.doubtful[a] || past) {
 		k.measured[a] = expires.Add(-life - now)
 		delete(k.doubtful, a)
 	}
-}
-
-// isDoubtful reports whether nobody knows what the authority's clock shows.
-func (k *clocks) isDoubtful(a appregistry.Authority) bool {
-	_, ok := k.doubtful[a]
-	return ok
 }
 
 // issuedBetween learns from a token that the authority dated issued while our

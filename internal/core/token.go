@@ -176,7 +176,7 @@ func (c *Core) plan(t *token) {
 		// Nobody told the expiry: some default, never infinity, drives the plan.
 		life = min(life, max(since+cmp.Or(p.DefaultValidity, 12*time.Hour), now+leastWait))
 	}
-	if c.clocks.isDoubtful(r.Authority) {
+	if c.clocks.doubtful[r.Authority] {
 		life = min(life, now+cmp.Or(p.DefaultValidity, 12*time.Hour))
 	}
 	if life <= now {
