@@ -284,16 +284,7 @@ func (n *node) hold(h hold) {
 	if !h.lent {
 		n.plain++
 	}
-	if at, ok := slices.BinarySearch(n.holders, h.seq); !ok {
-		n.holders = slices.Insert(n.holders, at, h.seq)
-	}
-}
-
-// addToken takes note of a token of the entry, once.
-func (n *node) addToken(id TokenID) {
-	if at, ok := slices.BinarySearch(n.tokens, id); !ok {
-		n.tokens = slices.Insert(n.tokens, at, id)
-	}
+	n.addHolder(h.seq)
 }
 
 // row is what was gathered about many numbers, in their order once it is sorted.

@@ -78,6 +78,20 @@ func beside[T comparable](x, y []T) []T {
 	return x
 }
 
+// addHolder takes note of an application that holds the entry, once.
+func (n *node) addHolder(seq uint64) {
+	if at, ok := slices.BinarySearch(n.holders, seq); !ok {
+		n.holders = slices.Insert(n.holders, at, seq)
+	}
+}
+
+// addToken takes note of a token of the entry, once.
+func (n *node) addToken(id TokenID) {
+	if at, ok := slices.BinarySearch(n.tokens, id); !ok {
+		n.tokens = slices.Insert(n.tokens, at, id)
+	}
+}
+
 // empty reports whether nothing is known of the number any more.
 func (n *node) empty() bool {
 	return n.app == nil && n.entry == nil && n.token == nil && len(n.holders)+len(n.tokens) == 0 &&

@@ -285,8 +285,8 @@ func (r *Registry) count(seq uint64, x indexed, by int) {
 		} else {
 			e.plain += by
 		}
-		if at, ok := slices.BinarySearch(e.holders, seq); by > 0 && !ok {
-			e.holders = slices.Insert(e.holders, at, seq)
+		if by > 0 {
+			e.addHolder(seq)
 		}
 		r.dropEmpty(e)
 	}

@@ -18,19 +18,26 @@ import (
 	"github.com/tokenwheel/tokenwheel/appregistry/boltstore"
 )
 
-// TestB63_BitFlips flips one bit behind the meta pages, hundreds of times. Open
-// answers each time: the file is damaged, or all records are there. What lies in
-// unused bytes may flip unnoticed.
-func TestB63_BitFlips(t *testing.T) {
-	path := filled(t, 60)
+// sixty is a store of sixty records: where it is, its bytes, and which they are.
+func sixty(t *testing.T) (path string, sound []byte, all map[int]bool) {
+	t.Helper()
+	path = filled(t, 60)
 	sound, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := map[int]bool{}
+	all = map[int]bool{}
 	for i := range 60 {
 		all[i] = true
 	}
+	return path, sound, all
+}
+
+// TestB63_BitFlips flips one bit behind the meta pages, hundreds of times. Open
+// answers each time: the file is damaged, or all records are there. What lies in
+// unused bytes may flip unnoticed.
+func TestB63_BitFlips(t *testing.T) {
+	path, sound, all := sixty(t)
 	afterMeta := 2 * os.Getpagesize()
 	refused, seed := 0, rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -134,15 +141,7 @@ func TestB61_Truncated(t *testing.T) {
 // TestB63_PagesUsedTwice makes each inner page its own child, and puts a page that
 // is in use on each free list: bbolt would walk in a circle, or write over it.
 func TestB63_PagesUsedTwice(t *testing.T) {
-	path := filled(t, 60)
-	sound, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := map[int]bool{}
-	for i := range 60 {
-		all[i] = true
-	}
+	path, sound, all := sixty(t)
 	const branch, freelist, kind, firstElement = 1, 16, 8, 16
 	refused := map[uint16]int{}
 	size := os.Getpagesize()
@@ -169,15 +168,7 @@ func TestB63_PagesUsedTwice(t *testing.T) {
 // TestB63_KeysThatLeadAstray flips each third bit of the keys on inner pages, by which bbolt
 // finds its way: a walk from key to key would begin anew where it was.
 func TestB63_KeysThatLeadAstray(t *testing.T) {
-	path := filled(t, 60)
-	sound, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := map[int]bool{}
-	for i := range 60 {
-		all[i] = true
-	}
+	path, sound, all := sixty(t)
 	refused, size := 0, os.Getpagesize()
 	for id := 2; id < len(sound)/size; id++ {
 		page := sound[id*size : (id+1)*size]
