@@ -110,15 +110,16 @@ func TestCY32_PoolIsEmptyAfterAHundredThousandRenewals(t *testing.T) {
 				t.Fatalf("%d renewals hung, want a tenth", n)
 			}
 
-			// All places of the service are there again once it is well, but for the one
-			// that a tenant's hanging calls leave to others.
+			// All places of the service are there again once it is well. A tenant whose
+			// calls hang begins none in the last of them, but may have had all four under
+			// way when the first was given up.
 			p.well.Store(true)
 			time.Sleep(3 * time.Hour)
 			stuck := make(chan struct{})
 			p.stuck.Store(&stuck)
 			time.Sleep(30 * time.Minute)
-			if n := p.inside.Load(); n != share-1 {
-				t.Errorf("%d calls at a time, want %d", n, share-1)
+			if n := p.inside.Load(); n < share-1 || n > share {
+				t.Errorf("%d calls at a time, want %d or %d", n, share-1, share)
 			}
 			close(stuck)
 			time.Sleep(time.Hour)

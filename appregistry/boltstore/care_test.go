@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
@@ -108,20 +109,31 @@ func TestB66_SmallAndFullFilesStay(t *testing.T) {
 }
 
 // TestB66_NoReadTransactionIsHeld while a caller looks at what was loaded, however
-// long he takes: pages freed meanwhile could not be used again.
+// long he takes: pages freed meanwhile could not be used again. The reader is some
+// parts ahead of him; it waits for him with its transaction closed.
 func TestB66_NoReadTransactionIsHeld(t *testing.T) {
-	s := mustOpen(t, filled(t, 5))
-	defer s.Close()
-	calls := 0
-	if err := s.Load(t.Context(), func(_, _ []byte) error {
-		calls++
-		if n := boltstore.OpenReads(s); n != 0 {
-			return fmt.Errorf("%d read transactions are open", n)
+	path := filepath.Join(privateDir(t), "apps.db")
+	synctest.Test(t, func(t *testing.T) {
+		s := mustOpen(t, path)
+		defer s.Close()
+		var put []appregistry.Record
+		for i := range 1500 {
+			put = append(put, pair(i)...)
 		}
-		return nil
-	}); err != nil || calls != 10 {
-		t.Errorf("%d calls, %v", calls, err)
-	}
+		mustCommit(t, s, put...)
+		calls := 0
+		if err := s.Load(t.Context(), func(_, _ []byte) error {
+			if calls++; calls%500 == 1 {
+				synctest.Wait() // the reader has what it reads ahead
+				if n := boltstore.OpenReads(s); n != 0 {
+					return fmt.Errorf("%d read transactions are open", n)
+				}
+			}
+			return nil
+		}); err != nil || calls != 3000 {
+			t.Errorf("%d calls, %v", calls, err)
+		}
+	})
 }
 
 // TestB66_SizeAfterAMonth writes as a daemon does in thirty days: each day all
