@@ -34,7 +34,7 @@ func TestB105_ReadersDuringPublications(t *testing.T) {
 			if testing.Short() {
 				tt.publications /= 20
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 			defer cancel()
 			var wg sync.WaitGroup
 			for i := range 8 {

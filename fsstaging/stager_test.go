@@ -44,7 +44,7 @@ func pick(t *testing.T, f fsstaging.FS, dir string) appregistry.Receipt {
 	t.Helper()
 	p := fsstaging.NewPickup(f, dir)
 	p.Owner = alice
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	creds, err := p.Next(ctx)
 	if err != nil {

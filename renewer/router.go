@@ -265,6 +265,7 @@ func (r *router) identify(ctx context.Context, p plugins.Provider, t plugins.Tok
 	if err != nil {
 		return nil, fmt.Errorf("identifier of a token of kind %q for %q: %w", t.Kind, t.Service, err)
 	}
+	id.Issued, id.Max = id.Issued.Round(0), id.Max.Round(0)
 	return &id, nil
 }
 

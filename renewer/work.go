@@ -12,7 +12,9 @@ import (
 )
 
 // These run on a worker. An error says which provider it comes from; what it
-// means is the core's to judge.
+// means is the core's to judge. A date that a provider made of time.Now loses its
+// monotonic reading here: with it dates would be compared by a clock that no step
+// of the wall clock moves.
 
 func (r *Renewer) obtain(ctx context.Context, a core.Obtain) core.Event {
 	instance := a.Authority.Instance
@@ -34,7 +36,7 @@ func (r *Renewer) obtain(ctx context.Context, a core.Obtain) core.Event {
 	ctx = context.WithoutCancel(ctx)
 	grants := make([]core.Grant, len(granted))
 	for i, g := range granted {
-		g.Token = g.Token.Clone()
+		g.Token, g.Expires, g.Max = g.Token.Clone(), g.Expires.Round(0), g.Max.Round(0)
 		id, err := r.router.identify(ctx, p, g.Token)
 		if err != nil {
 			return core.Obtained{Job: a.Job, Err: fmt.Errorf("provider %q: obtain for %s: %w", instance, a.Request.User, plugins.Suspect(err))}
@@ -65,7 +67,7 @@ func (r *Renewer) renew(ctx context.Context, a core.Renew) core.Event {
 	if err != nil {
 		err = fmt.Errorf("provider %q: renew %v: %w", a.Authority.Instance, a.Token, err)
 	}
-	return core.Renewed{Job: a.Job, Expires: expires, Err: err}
+	return core.Renewed{Job: a.Job, Expires: expires.Round(0), Err: err}
 }
 
 func (r *Renewer) cancel(ctx context.Context, a core.Cancel) core.Event {

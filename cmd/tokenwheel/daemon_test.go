@@ -59,7 +59,7 @@ func startDaemon(t *testing.T, config string) *daemon {
 	case code := <-d.code:
 		d.code <- code
 		t.Fatalf("the daemon ended with %d:\n%s", code, d.log)
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatalf("the daemon did not start:\n%s", d.log)
 	}
 	return d
@@ -73,7 +73,7 @@ func (d *daemon) end(t *testing.T) int {
 	case code := <-d.code:
 		d.code <- code
 		return code
-	case <-time.After(25 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatalf("the daemon did not end:\n%s", d.log)
 		return -1
 	}
@@ -182,7 +182,7 @@ func TestDaemon_AppsLiveAndDie(t *testing.T) {
 		select {
 		case <-cancelled:
 			cancelled = s.NameNode.Journal.Changed()
-		case <-time.After(10 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatalf("the obtained token was not cancelled:\n%s", second.log)
 		}
 	}

@@ -68,7 +68,7 @@ func (l lines) Write(b []byte) (int, error) {
 func TestFetch_WatchFollowsEachGeneration(t *testing.T) {
 	dir, out := t.TempDir()+"/staged", t.TempDir()+"/tokens"
 	stage(t, dir, 1, "one")
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	printed, done := lines{seen: make(chan string, 10)}, make(chan int, 1)
 	go func() {

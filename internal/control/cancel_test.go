@@ -159,7 +159,7 @@ func TestCV04_SelectionWaitsOrNot(t *testing.T) {
 	}
 	// Their successors, which the service has not been asked to cancel yet.
 	waits := control.Selection{App: "bob/b1", Kind: vaultKind, Many: true, Force: true, Wait: true}
-	short, cancel := context.WithTimeout(t.Context(), time.Second)
+	short, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	if list, err = w.client().CancelTokens(short, waits); err != nil || len(list) == 0 {
 		t.Fatalf("%d tokens, %v; want an answer in time", len(list), err)

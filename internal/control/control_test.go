@@ -145,7 +145,7 @@ func (w *world) ask(t *testing.T, method, path, body string) (int, string) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", w.path)
 	}}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, "http://x"+path, strings.NewReader(body))
 	if err != nil {
@@ -181,7 +181,7 @@ func (w *world) state(t *testing.T) string {
 	}
 	for _, e := range entries {
 		for _, tok := range e.Tokens {
-			fmt.Fprintln(&b, e.ID, e.Holders, tok.ID, tok.State, tok.Expires)
+			fmt.Fprintln(&b, e.ID, e.Holders, tok.ID, tok.State, tok.Expires.UnixNano())
 		}
 	}
 	return b.String()

@@ -101,7 +101,7 @@ func TestP10_PendingCancelIsListed(t *testing.T) {
 // The daemon speaks before its client gives up.
 func TestClient_WaitThatTimesOutSaysThatTheRegistrationStands(t *testing.T) {
 	c := serve(t, told{})
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 	defer cancel()
 	_, err := c.Register(ctx, control.Registration{ID: "a", User: "u", Wait: true})
 	if codeOf(err) != "not-ready" || ctx.Err() != nil {
