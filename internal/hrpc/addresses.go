@@ -11,7 +11,8 @@ import (
 )
 
 // Addresses are the servers of one service, of which one serves at a time, such as the NameNodes of a nameservice. It
-// remembers which one answered last. Its methods may be called concurrently.
+// remembers which one answered last, and does not begin with one that left a call without an answer. Its methods may be
+// called concurrently.
 type Addresses struct {
 	list  []string
 	first atomic.Int64
@@ -81,8 +82,14 @@ func (a *Addresses) walk(ctx context.Context, f func(ctx context.Context, addr s
 		case FailOver(err) || again && AnswerLost(err):
 			w.others = append(w.others, err)
 			w.verdict = joined(w.others)
-		default: // a refusal, too, was spoken by the server that serves
-			a.first.Store(int64(n))
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				a.first.Store(int64((n + 1) % count)) // it took all the time there was: the next call begins elsewhere
+			}
+		default:
+			if AnswerLost(err) {
+				n = (n + 1) % count // it may hang, and would have every call that may not be made twice
+			}
+			a.first.Store(int64(n)) // a refusal, too, was spoken by the server that serves
 			return walk{settled: true, verdict: joined(append(w.others, err))}
 		}
 		w.settled = ctx.Err() != nil

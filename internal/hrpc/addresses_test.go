@@ -143,6 +143,7 @@ func TestB11_LostAnswers(t *testing.T) {
 	if diff := cmp.Diff([]string{"nn0"}, s.takeAsked()); diff != "" {
 		t.Errorf("it asked (-want +got):\n%s", diff)
 	}
+	a = hrpc.NewAddresses("nn0", "nn1")
 	if err := a.Again(t.Context(), s.call); err != nil {
 		t.Errorf("a call that may be done twice: %v", err)
 	}
@@ -229,6 +230,44 @@ func TestB11_FatalKindsStopTheWalk(t *testing.T) {
 			if asked != 1 || !errors.Is(got, err) {
 				t.Errorf("asked %d, %v", asked, got)
 			}
+		})
+	}
+}
+
+// A server that takes calls and never answers them, as one does whose handlers are stuck while another took its place,
+// has one call and not every one.
+//
+// Shows: B12.
+func TestB12_NextCallBeginsElsewhereAfterOneThatHung(t *testing.T) {
+	hang := func(ctx context.Context) error {
+		<-ctx.Done()
+		return &hrpc.TransportError{Op: "renew at", Addr: "nn0", Sent: true, Err: ctx.Err()}
+	}
+	for _, again := range []bool{true, false} {
+		t.Run(fmt.Sprintf("may be made twice: %v", again), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := hrpc.NewAddresses("nn0", "nn1")
+				call := a.Once
+				if again {
+					call = a.Again
+				}
+				try := func() error {
+					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+					defer cancel()
+					return call(ctx, func(ctx context.Context, addr string) error {
+						if addr == "nn0" {
+							return hang(ctx)
+						}
+						return nil
+					})
+				}
+				if err := try(); !errors.Is(err, context.DeadlineExceeded) {
+					t.Fatalf("the first call: %v", err)
+				}
+				if err := try(); err != nil {
+					t.Errorf("the second call: %v", err)
+				}
+			})
 		})
 	}
 }

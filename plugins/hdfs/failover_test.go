@@ -136,6 +136,35 @@ func TestB11_FailoverInMidCall(t *testing.T) {
 	}
 }
 
+// The active NameNode's handlers are stuck: it takes connections and logins, and
+// answers no call. When another took its place it costs one call of each sort.
+//
+// Shows: B12.
+func TestB12_StuckNameNodeCostsOneCall(t *testing.T) {
+	cluster := pair(t)
+	p := provider(t, cluster)
+	token := obtain(t, p)
+	cluster.NameNodes[0].SetFault(hadooptest.Fault{Hang: true})
+	cluster.Failover(1)
+	cluster.Revive(0)
+	for name, call := range map[string]func(context.Context, *hdfs.Provider) error{
+		"renew": func(ctx context.Context, p *hdfs.Provider) error { _, err := p.Renew(ctx, token); return err },
+		"obtain": func(ctx context.Context, p *hdfs.Provider) error {
+			_, err := p.Obtain(ctx, plugins.ObtainRequest{User: "alice"})
+			return err
+		},
+	} {
+		p := provider(t, cluster)
+		for i, want := range []bool{false, true} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if err := call(ctx, p); (err == nil) != want {
+				t.Errorf("%s %d: %v", name, i+1, err)
+			}
+			cancel()
+		}
+	}
+}
+
 // While no NameNode is active a call waits for the one that will be.
 func TestN24_CallWaitsForTheNewActive(t *testing.T) {
 	cluster := pair(t)
