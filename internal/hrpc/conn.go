@@ -198,7 +198,7 @@ func (c *Conn) giveUp(ctx context.Context, id int32, before uint64) {
 
 // receive decodes an answer on the goroutine of its call, the only one that may write to resp.
 func (c *Conn) receive(method string, r reply, resp proto.Message) error {
-	if re, ok := r.err.(*RemoteError); ok { //nolint:errorlint // itself: wrapped, it was the answer to another call
+	if re, ok := r.err.(*RemoteError); ok { //nolint:errorlint // itself: the answer, not the end of the connection
 		return fmt.Errorf("%s at %s: %w", method, c.addr, re)
 	}
 	if r.err != nil {
@@ -257,7 +257,7 @@ func (c *Conn) deliver(a answer) error {
 		return fmt.Errorf("answer to call %d, which was never made: %w", a.id, ErrProtocol)
 	}
 	if a.head.GetStatus() == pb.RpcResponseHeaderProto_FATAL {
-		return fmt.Errorf("server ended the connection: %w", r.err)
+		return fmt.Errorf("server ended the connection: %v", r.err) //nolint:errorlint // to the other calls it is no answer
 	}
 	return nil
 }

@@ -174,7 +174,8 @@ func TestN29_RefusedContextIsTheCallsError(t *testing.T) {
 	}
 }
 
-// A fatal answer to one call leaves the fate of the others unknown.
+// A fatal answer to one call leaves the fate of the others unknown, and says nothing of their tokens; nor of that of a
+// call that finds the connection dead.
 func TestB15_FatalAnswerToAnotherCall(t *testing.T) {
 	c := dial(t, tokenConfig(t, func(p *peer) error {
 		if err := p.login(); err != nil {
@@ -187,7 +188,7 @@ func TestB15_FatalAnswerToAnotherCall(t *testing.T) {
 		if _, err := p.nextCall(); err != nil {
 			return err
 		}
-		return p.send(failure(first.id, isFatal, "org.apache.hadoop.ipc.RpcServerException", "what?"))
+		return p.send(failure(first.id, isFatal, hrpc.InvalidToken, "what?"))
 	}))
 	var wg sync.WaitGroup
 	errs := make([]error, 2)
@@ -195,12 +196,19 @@ func TestB15_FatalAnswerToAnotherCall(t *testing.T) {
 		wg.Go(func() { _, errs[i] = get(t.Context(), c, "yarn") })
 	}
 	wg.Wait()
-	retry := map[bool]int{}
+	retry, answered := map[bool]int{}, map[bool]int{}
 	for _, err := range errs {
 		retry[hrpc.SafeToRetry(err)]++
+		_, ok := errors.AsType[*hrpc.RemoteError](err)
+		answered[ok]++
 	}
-	if diff := cmp.Diff(map[bool]int{true: 1, false: 1}, retry); diff != "" {
-		t.Errorf("safe to retry (-want +got):\n%s\n%v", diff, errs)
+	one := map[bool]int{true: 1, false: 1}
+	if diff := cmp.Diff(one, retry) + cmp.Diff(one, answered); diff != "" {
+		t.Errorf("safe to retry, and answered (-want +got):\n%s\n%v", diff, errs)
+	}
+	_, err := get(t.Context(), c, "yarn")
+	if _, ok := errors.AsType[*hrpc.RemoteError](err); ok || !hrpc.FailOver(err) {
+		t.Errorf("a call on the dead connection: %v", err)
 	}
 }
 

@@ -104,7 +104,7 @@ func (e *TransportError) Unwrap() error { return e.Err }
 // SafeToRetry reports whether the request of the call that gave err certainly had no effect: nothing of it was written,
 // or the server said that it does not serve now.
 func SafeToRetry(err error) bool {
-	// The transport's word comes first: its cause may be a refusal that was meant for another call.
+	// The transport's word comes first: its cause may be the refusal that ended the connection before.
 	if te, ok := errors.AsType[*TransportError](err); ok {
 		return !te.Sent
 	}

@@ -27,7 +27,7 @@ func open(ctx context.Context, cfg Config, addr string) (*wire, sasl.QOP, error)
 	qop, err := loginUnder(ctx, w, cfg, addr)
 	if err != nil {
 		conn.Close()
-		return nil, 0, loginError(addr, err)
+		return nil, 0, loginError(cfg, addr, err)
 	}
 	return w, qop, nil
 }
@@ -59,9 +59,15 @@ func interruptAt(ctx context.Context, setDeadline func(time.Time) error) (undo f
 	}
 }
 
-// loginError tells failures of the way from answers and refusals: only the former are met by another server.
-func loginError(addr string, err error) error {
-	if _, ok := errors.AsType[*RemoteError](err); ok || isRefusal(err) {
+// loginError tells failures of the way from answers and refusals: only the former are met by another server. Nobody
+// vouches for an answer in the login. That a token is invalid has no place in one without a token: whoever says it means
+// to be believed of the token that the call would have been about.
+func loginError(cfg Config, addr string, err error) error {
+	re, answered := errors.AsType[*RemoteError](err)
+	if answered && re.Class == InvalidToken && cfg.Token == nil {
+		answered, err = false, fmt.Errorf("%w: %s", ErrProtocol, re)
+	}
+	if answered || isRefusal(err) {
 		return fmt.Errorf("log in to %s: %w", addr, err)
 	}
 	return &TransportError{Op: "log in to", Addr: addr, Err: err}

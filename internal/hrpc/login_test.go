@@ -166,6 +166,21 @@ func TestB10_RefusalInTheLogin(t *testing.T) {
 	}
 }
 
+// In a Kerberos login there is no token that could be invalid. Whoever says so is not believed, and another server is asked.
+// Shows: T-15.
+func TestT15_InvalidTokenInAKerberosLogin(t *testing.T) {
+	cfg := kerberosConfig(t, func(p *peer) error {
+		if err := p.negotiate(); err != nil {
+			return err
+		}
+		return p.send(failure(-33, isFatal, hrpc.InvalidToken, "forged"))
+	})
+	_, err := hrpc.Dial(t.Context(), cfg, addr)
+	if _, ok := errors.AsType[*hrpc.RemoteError](err); ok || !hrpc.FailOver(err) || !errors.Is(err, hrpc.ErrProtocol) {
+		t.Errorf("%v, want no answer of a server", err)
+	}
+}
+
 // The Kerberos name of the server is checked before a ticket is asked for, and again when it is authenticated.
 func TestT17_ServerName(t *testing.T) {
 	for _, tt := range []struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -252,3 +253,43 @@ func TestNew_WarnsBelowIntegrity(t *testing.T) {
 		}
 	}
 }
+
+// Somebody in the middle who answers a login with "invalid token" has neither a cancel
+// taken for done nor a token for dead.
+//
+// Shows: T-15.
+func TestT15_ForgedInvalidTokenInTheLogin(t *testing.T) {
+	cluster := start(t, hadooptest.Config{})
+	token := obtain(t, provider(t, cluster))
+	p := providerWith(t, cluster, func(c *hdfs.Config) {
+		c.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if addr != cluster.Addr {
+				return new(net.Dialer).DialContext(ctx, network, addr)
+			}
+			client, server := net.Pipe()
+			go func() {
+				defer server.Close()
+				_, _ = server.Read(make([]byte, 1024))
+				_, _ = server.Write(forgedInvalidToken)
+			}()
+			return client, nil
+		}
+	})
+	_, renewing := p.Renew(t.Context(), token)
+	for what, err := range map[string]error{"renew": renewing, "cancel": p.Cancel(t.Context(), token)} {
+		if err == nil || plugins.KindOf(err) != plugins.KindRetry {
+			t.Errorf("%s: %v, want kind retry", what, err)
+		}
+	}
+	if n := cluster.NameNode.Journal.Count(hadooptest.OpCancel); n != 0 {
+		t.Errorf("%d cancels", n)
+	}
+}
+
+// forgedInvalidToken is a fatal answer in the login: call id -33, class InvalidToken.
+var forgedInvalidToken = func() []byte {
+	const class = "org.apache.hadoop.security.token.SecretManager$InvalidToken"
+	head := append([]byte{0x08, 0xdf, 0xff, 0xff, 0xff, 0x0f, 0x10, 2, 0x18, 9, 0x22, byte(len(class))}, class...)
+	frame := append([]byte{byte(len(head))}, head...)
+	return append([]byte{0, 0, 0, byte(len(frame))}, frame...)
+}()
