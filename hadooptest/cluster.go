@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/internal/clock"
@@ -68,6 +69,8 @@ type Cluster struct {
 	dir     string
 	ownsDir bool
 	kdc     *minikdc.KDC
+	source  clock.Source
+	service atomic.Pointer[krb.Service] // what the NameNodes accept by Kerberos
 	secrets *SecretManager
 	served  chan error // of each NameNode
 }
@@ -132,11 +135,11 @@ func Start(cfg Config) (_ *Cluster, err error) {
 		}
 		c.ownsDir = true
 	}
-	source := clock.Func(func() clock.Instant { return clock.Instant{Wall: cfg.Now()} })
-	if err := c.startKDC(cfg, source); err != nil {
+	c.source = clock.Func(func() clock.Instant { return clock.Instant{Wall: cfg.Now()} })
+	if err := c.startKDC(cfg); err != nil {
 		return nil, fmt.Errorf("start the KDC: %w", err)
 	}
-	if err := c.startNameNodes(cfg, source, offer); err != nil {
+	if err := c.startNameNodes(cfg, offer); err != nil {
 		return nil, fmt.Errorf("start the NameNode: %w", err)
 	}
 	if err := c.writeConfig(cfg); err != nil {
@@ -145,8 +148,8 @@ func Start(cfg Config) (_ *Cluster, err error) {
 	return c, nil
 }
 
-func (c *Cluster) startKDC(cfg Config, source clock.Source) (err error) {
-	if c.kdc, err = minikdc.New(minikdc.Config{Realm: cfg.Realm, Clock: source, TicketLifetime: cfg.TicketLifetime}); err != nil {
+func (c *Cluster) startKDC(cfg Config) (err error) {
+	if c.kdc, err = minikdc.New(minikdc.Config{Realm: cfg.Realm, Clock: c.source, TicketLifetime: cfg.TicketLifetime}); err != nil {
 		return err
 	}
 	c.KDC = &KDC{c.kdc}
@@ -167,17 +170,11 @@ func (c *Cluster) startKDC(cfg Config, source clock.Source) (err error) {
 // address, since loopback has no better name.
 const nnService = "nn/127.0.0.1"
 
-func (c *Cluster) startNameNodes(cfg Config, source clock.Source, offer []sasl.QOP) error {
-	raw, err := c.kdc.Keytab(c.qualify(nnService))
-	if err != nil {
+func (c *Cluster) startNameNodes(cfg Config, offer []sasl.QOP) error {
+	if err := c.readKeys(); err != nil {
 		return err
 	}
-	keys, err := krb.ParseKeytab(raw)
-	if err != nil {
-		return err
-	}
-	service, journal := krb.NewService(krb.ServiceOptions{Keytab: keys, Clock: source}), &Journal{}
-	count := 1
+	journal, count := &Journal{}, 1
 	if cfg.Nameservice != "" {
 		count = cmp.Or(cfg.NameNodes, 2)
 	}
@@ -190,7 +187,7 @@ func (c *Cluster) startNameNodes(cfg Config, source clock.Source, offer []sasl.Q
 		n := &NameNode{
 			ID: fmt.Sprintf("nn%d", i+1), Addr: lis.Addr().String(), Secrets: c.secrets, Journal: journal,
 			principal: c.qualify(nnService), offer: offer, proxyUsers: cfg.ProxyUsers,
-			acceptor: func() sasl.GSS { return service.Acceptor() }, now: cfg.Now, standby: i > 0,
+			acceptor: func() sasl.GSS { return c.service.Load().Acceptor() }, now: cfg.Now, standby: i > 0,
 			lis: lis, conns: map[net.Conn]struct{}{}, quit: make(chan struct{}),
 		}
 		c.NameNodes = append(c.NameNodes, n)
@@ -198,6 +195,29 @@ func (c *Cluster) startNameNodes(cfg Config, source clock.Source, offer []sasl.Q
 	}
 	c.NameNode, c.Addr = c.NameNodes[0], c.NameNodes[0].Addr
 	return nil
+}
+
+// readKeys gives the NameNodes the keys that the KDC has of them.
+func (c *Cluster) readKeys() error {
+	raw, err := c.kdc.Keytab(c.qualify(nnService))
+	if err != nil {
+		return err
+	}
+	keys, err := krb.ParseKeytab(raw)
+	if err != nil {
+		return err
+	}
+	c.service.Store(krb.NewService(krb.ServiceOptions{Keytab: keys, Clock: c.source}))
+	return nil
+}
+
+// Rekey gives the NameNodes new keys and a keytab without the old ones, so that
+// they refuse every ticket that was given out before. Connections stand.
+func (c *Cluster) Rekey() error {
+	if err := c.kdc.AddPrincipal(c.qualify(nnService)); err != nil {
+		return err
+	}
+	return c.readKeys()
 }
 
 func (c Config) listen(nth int) (net.Listener, error) {

@@ -54,6 +54,9 @@ type Kerberos struct {
 	// Context starts a security context with a service such as "nn/nn1.example.com", whose realm it finds out itself.
 	Context func(ctx context.Context, service string) (sasl.GSS, error)
 
+	// Refused, if set, is told of a service that refused a login by such a context.
+	Refused func(service string)
+
 	// Principal is the server's configured name. _HOST in it stands for the host of the address, in lower case.
 	Principal string
 

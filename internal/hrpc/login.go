@@ -112,6 +112,9 @@ func login(ctx context.Context, w *wire, cfg Config, addr string) (sasl.QOP, err
 	entry.Challenge = nil
 	initiate := &pb.RpcSaslProto{State: pb.RpcSaslProto_INITIATE.Enum(), Token: response, Auths: []*pb.RpcSaslProto_SaslAuth{entry}}
 	if err := s.converse(w, initiate, done); err != nil {
+		if _, ok := errors.AsType[*RemoteError](err); ok && s.refused != nil {
+			s.refused()
+		}
 		return 0, err
 	}
 	w.layer = s.mechanism.Layer()
@@ -143,6 +146,7 @@ type session struct {
 	mechanism sasl.Mechanism
 	challenge []byte       // that came with the offer
 	verify    func() error // what is left to check when the mechanism is done
+	refused   func()       // to be told of the server's refusal; nil: nobody is
 }
 
 // newSession picks our way from the server's offer. What else it offers does not matter: the mechanism authenticates
@@ -181,7 +185,7 @@ func startSession(ctx context.Context, cfg Config, addr string, entry *pb.RpcSas
 	name := entry.GetProtocol() + "/" + entry.GetServerId()
 	if cfg.Token != nil {
 		c := sasl.DigestClient{Identifier: cfg.Token.Identifier, Password: cfg.Token.Password, URI: name, Policy: cfg.Policy}
-		return &session{c.Start(), entry.GetChallenge(), func() error { return nil }}, nil
+		return &session{mechanism: c.Start(), challenge: entry.GetChallenge(), verify: func() error { return nil }}, nil
 	}
 	want, err := newServerName(cfg.Kerberos, addr)
 	if err != nil {
@@ -194,8 +198,11 @@ func startSession(ctx context.Context, cfg Config, addr string, entry *pb.RpcSas
 	if err != nil {
 		return nil, fmt.Errorf("%w with %s: %w", errContext, name, err)
 	}
-	verify := func() error { return want.checkPeer(gss.Peer()) }
-	return &session{sasl.NewGSSClient(gss, cfg.Policy), nil, verify}, nil
+	out := &session{mechanism: sasl.NewGSSClient(gss, cfg.Policy), verify: func() error { return want.checkPeer(gss.Peer()) }}
+	if cfg.Kerberos.Refused != nil {
+		out.refused = func() { cfg.Kerberos.Refused(name) }
+	}
+	return out, nil
 }
 
 // converse sends the first message, then answers challenges until both sides are satisfied.

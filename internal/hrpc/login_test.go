@@ -166,6 +166,40 @@ func TestB10_RefusalInTheLogin(t *testing.T) {
 	}
 }
 
+// Who gave the ticket of a login hears that the server refused it, and of nothing else.
+func TestRefusedTicketIsToldOf(t *testing.T) {
+	refuse := func(p *peer) error {
+		if _, err := p.offerLogin(); err != nil {
+			return err
+		}
+		if err := p.next(&pb.RpcRequestHeaderProto{}, &pb.RpcSaslProto{}); err != nil {
+			return err
+		}
+		return p.send(failure(-33, isFatal, hrpc.SASL, "GSS initiate failed"))
+	}
+	for _, tt := range []struct {
+		name   string
+		script func(*peer) error
+		want   []string
+	}{
+		{"refused", refuse, []string{"nn/nn1.lab.test"}},
+		{"accepted", (*peer).authenticate, nil},
+		{"cut", (*peer).negotiate, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := kerberosConfig(t, tt.script)
+			var got []string
+			cfg.Kerberos.Refused = func(service string) { got = append(got, service) }
+			if c, err := hrpc.Dial(t.Context(), cfg, addr); err == nil {
+				c.Close()
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // In a Kerberos login there is no token that could be invalid. Whoever says so is not believed, and another server is asked.
 // Shows: T-15.
 func TestT15_InvalidTokenInAKerberosLogin(t *testing.T) {

@@ -195,22 +195,8 @@ func (p *peer) login() error {
 }
 
 func (p *peer) authenticate() error {
-	if err := p.negotiate(); err != nil {
-		return err
-	}
-	offered := p.offer
-	if offered == nil {
-		offered = []sasl.QOP{sasl.Auth}
-	}
-	digest := sasl.DigestServer{Lookup: func([]byte) ([]byte, error) { return password, nil }, Offer: offered}.Start()
-	challenge, _, err := digest.Step(nil)
+	digest, err := p.offerLogin()
 	if err != nil {
-		return err
-	}
-	token := &pb.RpcSaslProto_SaslAuth{Method: new("TOKEN"), Mechanism: new("DIGEST-MD5"), Protocol: new(""), ServerId: new("default"), Challenge: challenge}
-	kerberos := &pb.RpcSaslProto_SaslAuth{Method: new("KERBEROS"), Mechanism: new("GSSAPI"), Protocol: new("nn"), ServerId: new("nn1.lab.test")}
-	offer := &pb.RpcSaslProto{State: pb.RpcSaslProto_NEGOTIATE.Enum(), Auths: []*pb.RpcSaslProto_SaslAuth{token, kerberos}}
-	if err := p.send(saslAnswer(offer)); err != nil {
 		return err
 	}
 	initiate := &pb.RpcSaslProto{}
@@ -221,7 +207,23 @@ func (p *peer) authenticate() error {
 		return p.converse(digest, initiate)
 	}
 	_, acceptor := gsstest.NewPair(alice, namenode)
-	return p.converse(sasl.NewGSSServer(acceptor, offered...), initiate)
+	return p.converse(sasl.NewGSSServer(acceptor, p.offer...), initiate)
+}
+
+// offerLogin reads the first SASL message and offers both ways to log in.
+func (p *peer) offerLogin() (*sasl.DigestAcceptor, error) {
+	if err := p.negotiate(); err != nil {
+		return nil, err
+	}
+	digest := sasl.DigestServer{Lookup: func([]byte) ([]byte, error) { return password, nil }, Offer: p.offer}.Start()
+	challenge, _, err := digest.Step(nil)
+	if err != nil {
+		return nil, err
+	}
+	token := &pb.RpcSaslProto_SaslAuth{Method: new("TOKEN"), Mechanism: new("DIGEST-MD5"), Protocol: new(""), ServerId: new("default"), Challenge: challenge}
+	kerberos := &pb.RpcSaslProto_SaslAuth{Method: new("KERBEROS"), Mechanism: new("GSSAPI"), Protocol: new("nn"), ServerId: new("nn1.lab.test")}
+	offer := &pb.RpcSaslProto{State: pb.RpcSaslProto_NEGOTIATE.Enum(), Auths: []*pb.RpcSaslProto_SaslAuth{token, kerberos}}
+	return digest, p.send(saslAnswer(offer))
 }
 
 func (p *peer) converse(m sasl.Mechanism, in *pb.RpcSaslProto) error {

@@ -99,7 +99,7 @@ func (c *Client) Login(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.slot(homeTGT).ticket = t
+	c.slot(homeTGT).keep(t)
 	return nil
 }
 

@@ -24,6 +24,7 @@ const (
 // slot holds one ticket and the call that is fetching its successor.
 type slot struct {
 	ticket  *ticket
+	doubted bool // its service refused the ticket: a successor is due, until which it serves
 	flight  *flight
 	retry   time.Duration // pause after a failed early replacement
 	retryAt time.Duration // boot time
@@ -36,6 +37,17 @@ type flight struct {
 	err       error // set before done closes
 	abandoned bool  // the fetching caller's own ctx ended: another should try
 }
+
+// at judges the slot's ticket at a KDC date.
+func (s *slot) at(now time.Time) state {
+	if have := s.ticket.at(now); have != fresh || !s.doubted {
+		return have
+	}
+	return stale
+}
+
+// keep takes a new ticket into use.
+func (s *slot) keep(t *ticket) { *s = slot{ticket: t, flight: s.flight} }
 
 // slot finds or makes the slot of a key; c.mu is held.
 func (c *Client) slot(key string) *slot {
@@ -67,7 +79,7 @@ func (c *Client) ticket(ctx context.Context, key string, fetch func(context.Cont
 	for {
 		c.mu.Lock()
 		s := c.slot(key)
-		have, now := s.ticket.at(c.time.now()), c.clock.Now().Boot
+		have, now := s.at(c.time.now()), c.clock.Now().Boot
 		t, f := s.ticket, s.flight
 		if have == fresh || have == stale && (f != nil || now < s.retryAt) {
 			c.mu.Unlock()
@@ -109,7 +121,7 @@ func (c *Client) fly(ctx context.Context, s *slot, have state, fetch func(contex
 	close(f.done)
 	s.trouble = err
 	if err == nil {
-		s.ticket, s.retry, s.retryAt = t, 0, 0
+		s.keep(t)
 		return t, nil
 	}
 	s.retry = min(max(2*s.retry, earlyRetry), earlyRetryMax)
@@ -165,6 +177,26 @@ func (c *Client) serviceTicket(ctx context.Context, server, client Principal) (*
 			return t, c.explain(err, "get a ticket", server.String(), server.Realm)
 		}
 	})
+}
+
+// trustedFor is for how long a service ticket is not doubted, so that a service that
+// refuses everybody costs the KDC little.
+const trustedFor = time.Minute
+
+// Doubt is told that a service refused a login with its ticket, maybe because it has
+// new keys since. The next context with it is by a new ticket, if a KDC gives one:
+// nobody vouches for the refusal, so that the ticket at hand is not thrown away.
+func (c *Client) Doubt(spn string) {
+	server, _, err := c.server(spn)
+	if err != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.tickets[server.String()]
+	if s != nil && s.ticket != nil && c.time.now().Sub(s.ticket.start) >= trustedFor {
+		s.doubted = true
+	}
 }
 
 // tgtRefused reports whether a KDC refused the ticket-granting ticket itself: it

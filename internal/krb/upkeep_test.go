@@ -119,6 +119,43 @@ func TestB01_TicketIsKeptForWhoHasNoUseOfIt(t *testing.T) {
 		if keep(); c.Trouble() != nil {
 			t.Errorf("trouble after the KDC came back: %v", c.Trouble())
 		}
+		time.Sleep(8*time.Hour + time.Minute)
+		r.SetHang(true)
+		keep()
+		r.SetHang(false)
+		if err := c.Login(t.Context()); err != nil || c.Trouble() != nil {
+			t.Errorf("login: %v; trouble after it: %v", err, c.Trouble())
+		}
+	})
+}
+
+// A service that has new keys refuses the tickets of before. One refusal is enough,
+// costs a KDC that is down or a service that refuses everybody little, and throws
+// nothing away.
+func TestRefusedTicketIsReplaced(t *testing.T) {
+	bubble(t, func(t *testing.T, r *realm) {
+		c := r.client(t, func(o *krb.Options) { o.Clock = clock.Bubble(nil) })
+		serve := func() *krb.Service { return r.service(t, func(o *krb.ServiceOptions) { o.Clock = clock.Bubble(nil) }) }
+		before := serve()
+		establish(t, c, before, spn)
+		time.Sleep(time.Hour)
+		c.Doubt("nn/never.seen.test")
+		r.SetHang(true)
+		c.Doubt(spn)
+		establish(t, c, before, spn) // the ticket at hand still serves
+		r.SetHang(false)
+		time.Sleep(time.Minute)
+		tickets := r.Count("TGS")
+		if err := r.AddPrincipal(spn); err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			c.Doubt(spn)
+			establish(t, c, serve(), spn)
+		}
+		if as, tgs := r.Count("AS"), r.Count("TGS"); as != 1 || tgs != tickets+1 {
+			t.Errorf("%d logins and %d more service tickets, want 1 of each", as, tgs-tickets)
+		}
 	})
 }
 

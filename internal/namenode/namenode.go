@@ -198,7 +198,7 @@ func (c *Cluster) Keep(ctx context.Context) error {
 func (c *Cluster) RPC(effectiveUser string) hrpc.Config {
 	return hrpc.Config{
 		Protocol: hrpc.ClientProtocol, EffectiveUser: effectiveUser, Policy: c.policy, Dial: c.cfg.Dial,
-		Kerberos: &hrpc.Kerberos{Principal: c.server, Pattern: c.pattern, Context: c.context},
+		Kerberos: &hrpc.Kerberos{Principal: c.server, Pattern: c.pattern, Context: c.context, Refused: c.refused},
 	}
 }
 
@@ -207,6 +207,12 @@ func (c *Cluster) TokenRPC(identifier, password []byte) hrpc.Config {
 	return hrpc.Config{
 		Protocol: hrpc.ClientProtocol, Policy: c.policy, Dial: c.cfg.Dial,
 		Token: &hrpc.Token{Identifier: identifier, Password: password},
+	}
+}
+
+func (c *Cluster) refused(service string) {
+	if c.krb != nil {
+		c.krb.Doubt(service)
 	}
 }
 

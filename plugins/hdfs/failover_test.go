@@ -136,6 +136,29 @@ func TestB11_FailoverInMidCall(t *testing.T) {
 	}
 }
 
+// A NameNode that was given new keys refuses the ticket that we have of it for hours
+// yet. That costs one call.
+func TestRekeyedNameNodeCostsOneCall(t *testing.T) {
+	var passed atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(passed.Load())) }
+	cluster := start(t, hadooptest.Config{Now: now})
+	began := time.Now()
+	p := providerWith(t, cluster, func(c *hdfs.Config) {
+		c.Clock = func() (time.Duration, time.Time) { return now().Sub(began), now() }
+	})
+	token := obtain(t, p)
+	passed.Store(int64(time.Hour))
+	if err := cluster.Rekey(); err != nil {
+		t.Fatal(err)
+	}
+	cluster.NameNode.DropConnections()
+	for i, want := range []bool{false, true, true} {
+		if _, err := p.Renew(t.Context(), token); (err == nil) != want {
+			t.Errorf("renewal %d: %v", i+1, err)
+		}
+	}
+}
+
 // The active NameNode's handlers are stuck: it takes connections and logins, and
 // answers no call. When another took its place it costs one call of each sort.
 //
