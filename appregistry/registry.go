@@ -168,9 +168,6 @@ func (r *Registry) Numbers() []uint64 {
 // AppSeqs returns the numbers of all application records in ascending order.
 func (r *Registry) AppSeqs() []uint64 { return numbers[uint64](r, appTable) }
 
-// EntryIDs returns all entries in ascending order.
-func (r *Registry) EntryIDs() []EntryID { return numbers[EntryID](r, entryTable) }
-
 // TokenIDs returns all tokens in ascending order.
 func (r *Registry) TokenIDs() []TokenID { return numbers[TokenID](r, tokenTable) }
 

@@ -5,6 +5,6 @@ func (c *Core) Sizes() map[string]int {
 	return map[string]int{
 		"timers": c.wheel.Len(), "jobs": len(c.jobs), "lazy": len(c.lazy), "supplies": len(c.supplies), "numbered": len(c.numbered),
 		"demands": len(c.demands), "groups": len(c.groups), "rivals": len(c.rivals), "waiting": len(c.commit.waiting), "aboard": len(c.commit.aboard),
-		"tokens": c.reg.Tokens(), "applications": len(c.reg.AppSeqs()), "entries": len(c.reg.EntryIDs()), "open": c.reg.Open(),
+		"tokens": c.reg.Tokens(), "applications": len(c.reg.AppSeqs()), "entries": c.reg.Entries(), "open": c.reg.Open(),
 	}
 }
