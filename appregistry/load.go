@@ -210,6 +210,7 @@ func (l *Loader) loadApp(a *AppRecord) bool {
 	for _, t := range a.Offered {
 		l.refs.add(tokenRef{uint64(t), offeredRef})
 	}
+	r.own(a.App.Owner, a.Seq)
 	l.fold(&n)
 	return true
 }

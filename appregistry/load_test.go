@@ -61,7 +61,7 @@ func fill(t *rapid.T, r *appregistry.Registry) {
 // view is all that a registry answers about the numbers that fill gives.
 func view(r *appregistry.Registry) string {
 	var b strings.Builder
-	fmt.Fprintln(&b, r.AppSeqs(), r.EntryIDs(), r.TokenIDs(), r.SuppliedEntries(appregistry.Supply{Authority: ns1, User: "u"}))
+	fmt.Fprintln(&b, r.AppSeqs(), r.AppsOf("o"), r.EntryIDs(), r.TokenIDs(), r.SuppliedEntries(appregistry.Supply{Authority: ns1, User: "u"}))
 	for i := range appregistry.EntryID(7) {
 		fmt.Fprintln(&b, r.Holders(50+i), r.TokensOf(50+i), r.Followed(50+i))
 	}

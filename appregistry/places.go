@@ -2,7 +2,6 @@ package appregistry
 
 import (
 	"iter"
-	"maps"
 	"slices"
 )
 
@@ -62,17 +61,25 @@ func (p *places) set(id uint64, at uint32) {
 	}
 }
 
-// all yields the numbers in ascending order, with where they are. Records may be
-// opened and folded meanwhile.
-func (p *places) all() iter.Seq2[uint64, uint32] {
+// beyond yields the numbers above after in ascending order, with where they are.
+// Records may be opened and folded meanwhile.
+func (p *places) beyond(after uint64) iter.Seq2[uint64, uint32] {
 	return func(yield func(uint64, uint32) bool) {
-		for _, n := range slices.Sorted(maps.Keys(p.pages)) {
+		var pages []uint64
+		for n := range p.pages {
+			if n >= after/pageSize {
+				pages = append(pages, n)
+			}
+		}
+		slices.Sort(pages)
+		for _, n := range pages {
 			g := p.pages[n]
 			if g == nil {
 				continue
 			}
 			for i := range g.at {
-				if at := g.at[i]; at != 0 && !yield(n*pageSize+uint64(i), at) {
+				id := n*pageSize + uint64(i)
+				if at := g.at[i]; at != 0 && id > after && !yield(id, at) {
 					return
 				}
 			}

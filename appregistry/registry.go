@@ -3,7 +3,9 @@ package appregistry
 import (
 	"errors"
 	"hash/maphash"
+	"maps"
 	"slices"
+	"strings"
 )
 
 // Registry holds applications, entries and tokens, and knows which of their
@@ -26,6 +28,7 @@ type Registry struct {
 	byKey    index // what is registered under a key; candidates are not in it
 	byName   index
 	bySupply index
+	byOwner  map[string]map[uint64]struct{} // applications, of owners who have a name
 
 	counts        [tokenTable + 1]int // of records
 	cancelsPaused bool
@@ -38,7 +41,7 @@ type Registry struct {
 
 // NewRegistry returns an empty registry.
 func NewRegistry() *Registry {
-	r := &Registry{words: newWords(), seed: maphash.MakeSeed(), age: 1}
+	r := &Registry{words: newWords(), seed: maphash.MakeSeed(), byOwner: map[string]map[uint64]struct{}{}, age: 1}
 	r.fold.words = r.words
 	return r
 }
@@ -155,15 +158,21 @@ func (r *Registry) Holders(id EntryID) []uint64 {
 	return nil
 }
 
-// Numbers returns those of everything there is, in ascending order, and looks at
-// none of it.
-func (r *Registry) Numbers() []uint64 {
-	all := make([]uint64, 0, r.counts[appTable]+r.counts[entryTable]+r.counts[tokenTable])
-	for id := range r.where.all() {
+// Numbers returns those beyond after of everything there is, in ascending order,
+// and looks at none of it.
+func (r *Registry) Numbers(after uint64) (all []uint64) {
+	if after == 0 {
+		all = make([]uint64, 0, r.counts[appTable]+r.counts[entryTable]+r.counts[tokenTable])
+	}
+	for id := range r.where.beyond(after) {
 		all = append(all, id)
 	}
 	return all
 }
+
+// AppsOf returns the numbers of an owner's applications in ascending order. Those
+// of nobody, whose owner is "", are not kept apart.
+func (r *Registry) AppsOf(owner string) []uint64 { return slices.Sorted(maps.Keys(r.byOwner[owner])) }
 
 // AppSeqs returns the numbers of all application records in ascending order.
 func (r *Registry) AppSeqs() []uint64 { return numbers[uint64](r, appTable) }
@@ -173,7 +182,7 @@ func (r *Registry) TokenIDs() []TokenID { return numbers[TokenID](r, tokenTable)
 
 func numbers[T ~uint64](r *Registry, t table) []T {
 	ids := make([]T, 0, r.counts[t])
-	for id, at := range r.where.all() {
+	for id, at := range r.where.beyond(0) {
 		if r.holds(at, t) {
 			ids = append(ids, T(id))
 		}
@@ -205,6 +214,7 @@ func (r *Registry) PutApp(a *AppRecord) {
 	n := r.mustMake(appTable, a.Seq)
 	if n.app == nil {
 		r.counts[appTable]++
+		r.own(a.App.Owner, a.Seq)
 	}
 	n.app = a
 	if a.Replaces == 0 && !n.keyed {
@@ -238,8 +248,27 @@ func (r *Registry) DeleteApp(seq uint64) {
 		r.byKey.remove(maphash.Comparable(r.seed, n.app.App.Key()), seq)
 	}
 	r.index(n, indexed{})
+	r.disown(n.app.App.Owner, seq)
 	n.app = nil
 	r.deleted(n)
+}
+
+func (r *Registry) own(owner string, seq uint64) {
+	if owner == "" {
+		return
+	}
+	of := r.byOwner[owner]
+	if of == nil {
+		of = map[uint64]struct{}{}
+		r.byOwner[strings.Clone(owner)] = of // the record's may be part of something larger
+	}
+	of[seq] = struct{}{}
+}
+
+func (r *Registry) disown(owner string, seq uint64) {
+	if delete(r.byOwner[owner], seq); len(r.byOwner[owner]) == 0 {
+		delete(r.byOwner, owner)
+	}
 }
 
 // deleted takes note that a node has no record any more.

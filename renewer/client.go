@@ -173,19 +173,12 @@ func (c Client) ResumeCancels(ctx context.Context) error {
 
 // Current is as [Renewer.Current].
 func (c Client) Current(ctx context.Context, key appregistry.AppKey) (plugins.Credentials, uint32, error) {
-	type answer struct {
-		core.Snapshot
-		err error
-	}
-	got, err := ask(ctx, c.r, func(k *core.Core) (a answer) {
-		if a.err = appregistry.ErrNotFound; c.caller.sees(key.Owner) {
-			a.Snapshot, a.err = k.Current(key)
+	got, err := found(ctx, c.r, func(k *core.Core) (core.Snapshot, error) {
+		if !c.caller.sees(key.Owner) {
+			return core.Snapshot{}, appregistry.ErrNotFound
 		}
-		return a
+		return k.Current(key)
 	})
-	if err == nil {
-		err = got.err
-	}
 	if err != nil {
 		return plugins.Credentials{}, 0, fmt.Errorf("credentials of %s: %w", key, err)
 	}

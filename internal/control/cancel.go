@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -80,19 +81,14 @@ func (s *Server) cancelTokens(q request) (any, error) {
 	ctx, cancel := context.WithTimeout(q.Context(), within)
 	defer cancel()
 	errs := q.engine.CancelTokens(ctx, ids, renewer.CancelOptions{Force: sel.Force, Wait: sel.Wait})
-	after, err := q.tokens()
-	if err != nil {
-		return nil, err
-	}
-	now := map[uint64]Token{}
-	for _, t := range after {
-		now[t.ID] = t
-	}
 	for i, err := range errs {
 		h := &hit[i]
-		if t, ok := now[h.ID]; ok {
+		switch t, gone := q.numbered(ids[i]); {
+		case gone == nil:
 			h.State, h.Reason, h.Action, h.Next, h.Attempts = t.State, t.Reason, t.Action, t.Next, t.Attempts
-		} else if err == nil { // it left the caller's listing by that
+		case !errors.Is(gone, appregistry.ErrNotFound):
+			return nil, gone
+		case err == nil: // it left the caller's listing by that
 			h.State = appregistry.CancelPending.String()
 			if sel.Wait {
 				h.State = appregistry.Cancelled.String()

@@ -33,7 +33,10 @@ type Engine interface {
 	ResumeCancels(ctx context.Context) error
 	Counts(ctx context.Context) (renewer.Counts, error)
 	Entries(ctx context.Context) ([]appregistry.Entry, error)
+	EntriesOf(ctx context.Context, key appregistry.AppKey) ([]appregistry.Entry, error)
+	EntryOf(ctx context.Context, id appregistry.TokenID) (appregistry.Entry, error)
 	Apps(ctx context.Context) ([]renewer.AppStatus, error)
+	App(ctx context.Context, key appregistry.AppKey) (renewer.AppStatus, error)
 	Remembered(ctx context.Context) ([]appregistry.TokenStatus, error)
 }
 

@@ -59,8 +59,7 @@ func (s *Server) register(q request) (any, error) {
 	if err := admit(ctx, app); err != nil {
 		return nil, err
 	}
-	a, _, err := q.find(app.Key())
-	return a, err
+	return q.app(app.Key())
 }
 
 // longestWait bounds a registration whose client does not say how long it waits.
@@ -131,55 +130,46 @@ func (q request) key() appregistry.AppKey {
 	return appregistry.AppKey{Owner: owner, ID: appregistry.AppID(q.PathValue("id"))}
 }
 
-// find looks an application up among those the caller may see.
-func (q request) find(key appregistry.AppKey) (App, renewer.AppStatus, error) {
-	list, err := q.engine.Apps(q.Context())
-	if err != nil {
-		return App{}, renewer.AppStatus{}, err
+// app looks an application up that the caller may see.
+func (q request) app(key appregistry.AppKey) (App, error) {
+	a, err := q.engine.App(q.Context(), key)
+	return appView(a), orNotFound(err, "app", key.String())
+}
+
+// orNotFound is the one answer for what does not exist and what is not the
+// caller's, where err is that.
+func orNotFound(err error, what, name string) error {
+	if errors.Is(err, appregistry.ErrNotFound) {
+		return notFound(what, strconv.Quote(name))
 	}
-	for _, a := range list {
-		if a.Key == key {
-			return appView(a), a, nil
-		}
-	}
-	return App{}, renewer.AppStatus{}, notFound("app", strconv.Quote(key.String()))
+	return err
 }
 
 func (s *Server) describeApp(q request) (any, error) {
-	v, a, err := q.find(q.key())
+	key := q.key()
+	v, err := q.app(key)
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := q.tokens()
-	for _, t := range tokens {
-		if slices.Contains(t.Holders, a.Key.String()) {
-			v.Tokens = append(v.Tokens, t)
-		}
+	entries, err := q.engine.EntriesOf(q.Context(), key)
+	for _, e := range entries {
+		v.Tokens = append(v.Tokens, tokensOf(e)...)
 	}
-	return v, err
+	return v, orNotFound(err, "app", key.String())
 }
 
 func (s *Server) unregister(q request) (any, error) {
 	key := q.key()
-	err := q.engine.Unregister(q.Context(), key)
-	if errors.Is(err, appregistry.ErrNotFound) {
-		err = notFound("app", strconv.Quote(key.String()))
-	}
-	return struct{}{}, err
+	return struct{}{}, orNotFound(q.engine.Unregister(q.Context(), key), "app", key.String())
 }
 
 // keepAlive answers with the application, which says until when it stays.
 func (s *Server) keepAlive(q request) (any, error) {
 	key := q.key()
-	_, err := q.engine.KeepAlive(q.Context(), key)
-	if errors.Is(err, appregistry.ErrNotFound) {
-		err = notFound("app", strconv.Quote(key.String()))
+	if _, err := q.engine.KeepAlive(q.Context(), key); err != nil {
+		return nil, orNotFound(err, "app", key.String())
 	}
-	if err != nil {
-		return nil, err
-	}
-	a, _, err := q.find(key)
-	return a, err
+	return q.app(key)
 }
 
 // tokens are those that the caller may see: entry by entry, then those that
@@ -191,21 +181,31 @@ func (q request) tokens() ([]Token, error) {
 	}
 	tokens := []Token{}
 	for _, e := range entries {
-		holders := []string{}
-		for _, h := range e.Holders {
-			holders = append(holders, h.String())
-		}
-		for i, t := range e.Tokens {
-			v := tokenView(t)
-			v.Entry, v.Authority, v.Owner, v.Holders, v.Current = uint64(e.ID), e.Authority.String(), e.Owner, holders, i == 0
-			tokens = append(tokens, v)
-		}
+		tokens = append(tokens, tokensOf(e)...)
 	}
 	remembered, err := q.engine.Remembered(q.Context())
 	for _, t := range remembered {
 		tokens = append(tokens, tokenView(t))
 	}
 	return tokens, err
+}
+
+// tokensOf are the tokens of an entry; one without an id is of a token that nobody
+// holds any more.
+func tokensOf(e appregistry.Entry) (tokens []Token) {
+	if e.ID == 0 {
+		return []Token{tokenView(e.Tokens[0])}
+	}
+	holders := []string{}
+	for _, h := range e.Holders {
+		holders = append(holders, h.String())
+	}
+	for i, t := range e.Tokens {
+		v := tokenView(t)
+		v.Entry, v.Authority, v.Owner, v.Holders, v.Current = uint64(e.ID), e.Authority.String(), e.Owner, holders, i == 0
+		tokens = append(tokens, v)
+	}
+	return tokens
 }
 
 func tokenView(t appregistry.TokenStatus) Token {
@@ -218,19 +218,44 @@ func tokenView(t appregistry.TokenStatus) Token {
 
 func (s *Server) listTokens(q request) (any, error) { return q.tokens() }
 
-// token is the one of the path, if the caller may see it.
+// token is the one of the path, by number or fingerprint, if the caller may see it.
 func (q request) token() (Token, error) {
+	name := q.PathValue("id")
+	if id, err := strconv.ParseUint(name, 10, 64); err == nil && strconv.FormatUint(id, 10) == name {
+		t, err := q.numbered(appregistry.TokenID(id))
+		if !errors.Is(err, appregistry.ErrNotFound) {
+			return t, err
+		}
+	}
+	if len(name) != fingerprintLen {
+		return Token{}, notFound("token", strconv.Quote(name))
+	}
 	tokens, err := q.tokens()
 	if err != nil {
 		return Token{}, err
 	}
-	name := q.PathValue("id")
 	for _, t := range tokens {
-		if strconv.FormatUint(t.ID, 10) == name || t.Fingerprint == name {
+		if t.Fingerprint == name {
 			return t, nil
 		}
 	}
 	return Token{}, notFound("token", strconv.Quote(name))
+}
+
+// fingerprintLen is the length of [plugins.Token.Fingerprint].
+const fingerprintLen = 12
+
+func (q request) numbered(id appregistry.TokenID) (Token, error) {
+	e, err := q.engine.EntryOf(q.Context(), id)
+	if err != nil {
+		return Token{}, err
+	}
+	for _, t := range tokensOf(e) {
+		if t.ID == uint64(id) {
+			return t, nil
+		}
+	}
+	return Token{}, appregistry.ErrNotFound
 }
 
 func (s *Server) describeToken(q request) (any, error) { return q.token() }
@@ -262,15 +287,12 @@ func (q request) command(do func(appregistry.TokenID) error) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = do(appregistry.TokenID(t.ID))
+	id := appregistry.TokenID(t.ID)
+	if err := do(id); err != nil {
+		return nil, orNotFound(err, "token", q.PathValue("id"))
+	}
+	after, err := q.numbered(id)
 	if errors.Is(err, appregistry.ErrNotFound) {
-		err = notFound("token", strconv.Quote(q.PathValue("id")))
-	}
-	if err != nil {
-		return nil, err
-	}
-	after, err := q.token()
-	if p, ok := errors.AsType[*Problem](err); ok && p.Code == codeNotFound {
 		return t, nil // it left the listings by that
 	}
 	return after, err

@@ -24,7 +24,18 @@ type told struct {
 	remembered []appregistry.TokenStatus
 }
 
-func (e told) Apps(context.Context) ([]renewer.AppStatus, error)  { return e.apps, nil }
+func (e told) Apps(context.Context) ([]renewer.AppStatus, error) { return e.apps, nil }
+func (e told) App(_ context.Context, key appregistry.AppKey) (renewer.AppStatus, error) {
+	for _, a := range e.apps {
+		if a.Key == key {
+			return a, nil
+		}
+	}
+	return renewer.AppStatus{}, appregistry.ErrNotFound
+}
+func (told) EntriesOf(context.Context, appregistry.AppKey) ([]appregistry.Entry, error) {
+	return nil, nil
+}
 func (told) Entries(context.Context) ([]appregistry.Entry, error) { return nil, nil }
 func (told) Counts(context.Context) (renewer.Counts, error)       { return renewer.Counts{}, nil }
 func (e told) Remembered(context.Context) ([]appregistry.TokenStatus, error) {

@@ -16,14 +16,21 @@ import (
 // checkCounts holds what is counted as things change to what is there, one by one.
 func (w *world) checkCounts() error {
 	want := core.Counts{Entries: len(w.core.Entries()), Tokens: map[appregistry.State]int{}}
+	owned := map[string]int{}
 	for _, a := range w.core.Apps() {
 		want.Apps++
+		owned[a.Key.Owner]++
 		if a.Ready {
 			want.Ready++
 		}
 	}
 	for _, tok := range w.statuses() {
 		want.Tokens[tok.State]++
+	}
+	for _, owner := range []string{"alice", "root"} {
+		if of := w.core.AppsAmong(w.core.NumbersOf(owner, 0)); len(of) != owned[owner] {
+			return fmt.Errorf("%d applications of %s, counted %d", owned[owner], owner, len(of))
+		}
 	}
 	got := w.core.Counts()
 	got.Restoring = 0 // is nothing that is listed

@@ -48,12 +48,46 @@ func (c *Core) Current(key appregistry.AppKey) (Snapshot, error) {
 	return Snapshot{Credentials: c.credentials(rec, c.assemble(rec)), Generation: rec.Generation, Ready: rec.Ready}, nil
 }
 
-// Numbers are those of all records. Who lists very many does so part by part, with
-// the functions that take numbers and pass over what is something else, or gone.
-func (c *Core) Numbers() []uint64 { return c.reg.Numbers() }
+// Numbers are those of all records beyond one, in ascending order. Who lists very
+// many does so part by part, with the functions that take numbers and pass over
+// what is something else, or gone. What has a higher number came later.
+func (c *Core) Numbers(after uint64) []uint64 { return c.reg.Numbers(after) }
+
+// NumbersOf are as [Core.Numbers], of the applications of one owner.
+func (c *Core) NumbersOf(owner string, after uint64) []uint64 {
+	of := c.reg.AppsOf(owner)
+	at, _ := slices.BinarySearch(of, after+1)
+	return of[at:]
+}
+
+// HeldBy are the numbers of the entries that applications hold.
+func (c *Core) HeldBy(numbers []uint64) (entries []uint64) {
+	each(c, numbers, func(n uint64) {
+		if rec := c.reg.App(n); rec != nil {
+			for _, h := range rec.Holdings {
+				entries = append(entries, uint64(h.Entry))
+			}
+		}
+	})
+	return entries
+}
+
+// HeldByApp is [Core.HeldBy] of the application that is registered under a key, and
+// of one that is to replace it. The error is appregistry.ErrNotFound.
+func (c *Core) HeldByApp(key appregistry.AppKey) ([]uint64, error) {
+	rec := c.reg.AppByKey(key)
+	if rec == nil {
+		return nil, appregistry.ErrNotFound
+	}
+	numbers := []uint64{rec.Seq}
+	if rival := c.candidateFor(key); rival != nil {
+		numbers = append(numbers, rival.rec.Seq)
+	}
+	return c.HeldBy(numbers), nil
+}
 
 // Entries lists all entries, in order of their ids. It holds no password.
-func (c *Core) Entries() []appregistry.Entry { return c.EntriesAmong(c.Numbers()) }
+func (c *Core) Entries() []appregistry.Entry { return c.EntriesAmong(c.Numbers(0)) }
 
 // EntriesAmong is [Core.Entries] of some numbers.
 func (c *Core) EntriesAmong(numbers []uint64) (entries []appregistry.Entry) {
@@ -82,6 +116,19 @@ func (c *Core) entryView(rec *appregistry.EntryRecord) appregistry.Entry {
 	return e
 }
 
+// EntryOf is the entry that has the token. Where nobody holds that any more it is
+// one without id, of that token alone. The error is appregistry.ErrNotFound.
+func (c *Core) EntryOf(id appregistry.TokenID) (appregistry.Entry, error) {
+	t := c.peek(id)
+	if t == nil {
+		return appregistry.Entry{}, appregistry.ErrNotFound
+	}
+	if rec := c.reg.Entry(t.rec.Entry); rec != nil {
+		return c.entryView(rec), nil
+	}
+	return appregistry.Entry{Tokens: []appregistry.TokenStatus{c.tokenView(t)}}, nil
+}
+
 func currentFirst(current, id appregistry.TokenID) int {
 	if id == current {
 		return 0
@@ -91,7 +138,7 @@ func currentFirst(current, id appregistry.TokenID) int {
 
 // Remembered lists the tokens without an entry: those on their way to be
 // cancelled and those only remembered, in order of their ids.
-func (c *Core) Remembered() []appregistry.TokenStatus { return c.RememberedAmong(c.Numbers()) }
+func (c *Core) Remembered() []appregistry.TokenStatus { return c.RememberedAmong(c.Numbers(0)) }
 
 // RememberedAmong is [Core.Remembered] of some numbers.
 func (c *Core) RememberedAmong(numbers []uint64) (tokens []appregistry.TokenStatus) {
@@ -134,7 +181,7 @@ func (c *Core) successorSupply(t *token) *supply {
 
 // Apps lists all applications, in order of registration. One that is to replace
 // another under the same key is not in it before it does.
-func (c *Core) Apps() []AppStatus { return c.AppsAmong(c.Numbers()) }
+func (c *Core) Apps() []AppStatus { return c.AppsAmong(c.Numbers(0)) }
 
 // AppsAmong is [Core.Apps] of some numbers.
 func (c *Core) AppsAmong(numbers []uint64) (apps []AppStatus) {
@@ -144,6 +191,16 @@ func (c *Core) AppsAmong(numbers []uint64) (apps []AppStatus) {
 		}
 	})
 	return apps
+}
+
+// App is the application that is registered under a key. The error is
+// appregistry.ErrNotFound.
+func (c *Core) App(key appregistry.AppKey) (AppStatus, error) {
+	rec := c.reg.AppByKey(key)
+	if rec == nil {
+		return AppStatus{}, appregistry.ErrNotFound
+	}
+	return c.appView(c.app(rec.Seq)), nil
 }
 
 func (c *Core) appView(a *app) AppStatus {
