@@ -126,7 +126,11 @@ func chooseService(cluster *namenode.Cluster, name string) (hadoopconf.Nameservi
 	if name == "" {
 		name = cluster.Conf().DefaultFS()
 	}
-	return hadoopconf.Nameservice{}, fmt.Errorf("%q is none of the %d nameservices of %s", name, len(services), cluster.Conf())
+	var names []string
+	for _, s := range services {
+		names = append(names, s.Name)
+	}
+	return hadoopconf.Nameservice{}, fmt.Errorf("%q is no nameservice of %s; it has %q", name, cluster.Conf(), names)
 }
 
 const (

@@ -48,7 +48,7 @@ func (l Local) As(_ context.Context, name string) (FS, error) {
 	}
 	u, err := user.Lookup(name)
 	if err != nil {
-		return nil, plugins.Refused("unknown-user", err)
+		return nil, plugins.Refused("unknown-user", fmt.Errorf("a local directory belongs to its user, who has no account on this machine: %w", err))
 	}
 	uid, err1 := strconv.Atoi(u.Uid)
 	gid, err2 := strconv.Atoi(u.Gid)

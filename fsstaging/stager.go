@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
@@ -149,7 +151,11 @@ func (s *Stager) fileSystem(t appregistry.Target) (FS, error) {
 		f, ok = s.def, s.def != nil
 	}
 	if !ok {
-		return nil, plugins.Refused("unknown-target", fmt.Errorf("no file system is configured as %q", t.FS))
+		what := fmt.Sprintf("no file system is configured as %q", t.FS)
+		if t.FS == "" {
+			what = "no file system is the default"
+		}
+		return nil, plugins.Refused("unknown-target", fmt.Errorf("%s; by name there are %q", what, slices.Sorted(maps.Keys(s.named))))
 	}
 	return f, nil
 }
