@@ -54,7 +54,7 @@ says why. A --wait that times out lets nothing go.`,
 	f.StringVar(&r.Share, "share", "none", "share obtained tokens with the user's other applications: none or user")
 	f.StringVar(&r.Group, "group", "", "name for applications that belong together: tokens of one are cancelled when the last has left")
 	f.BoolVar(&r.Tolerate, "tolerate", false, "register it although some of the tokens it brings are bad")
-	f.StringToStringVar(&r.Overlay, "set", nil, "settings of this application: KEY=VALUE")
+	f.StringToStringVar(&r.Overlay, "set", nil, "settings of this application: KEY=VALUE, of the keys "+settingKeys())
 	f.BoolVar(&r.Wait, "wait", false, "return when the first credentials are staged")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		r.ID = args[0]
@@ -91,6 +91,11 @@ says why. A --wait that times out lets nothing go.`,
 	return c
 }
 
+// settingKeys are the keys of --set.
+func settingKeys() string {
+	return strings.Join(slices.Sorted(maps.Keys(appregistry.OverlayKeys())), ", ")
+}
+
 // parseTarget reads FS:/DIR or /DIR.
 func parseTarget(text, prefix string) control.Target {
 	if fs, dir, ok := strings.Cut(text, ":"); ok && !strings.HasPrefix(text, "/") {
@@ -102,7 +107,7 @@ func parseTarget(text, prefix string) control.Target {
 func showRegistered(t *table, a control.App) {
 	showApps(t, []control.App{a})
 	if !a.Ready {
-		t.line("registered; not ready yet: tokenwheel app describe %s says how it goes, --wait waits", a.ID)
+		t.line("registered; not ready yet: tokenwheel app describe %s says how it goes; if it is not found, its first answer was a no. --wait waits, and says why", a.ID)
 	}
 }
 
@@ -144,7 +149,8 @@ func newAppDescribe() *cobra.Command {
 	owner := ownerFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		return d.ask(c.Context(), func(ctx context.Context, daemon *control.Client) error {
-			a, err := daemon.App(ctx, *owner, args[0])
+			of, id := named(*owner, args[0])
+			a, err := daemon.App(ctx, of, id)
 			if err != nil {
 				return fmt.Errorf("describe %s: %w", args[0], err)
 			}
@@ -155,7 +161,15 @@ func newAppDescribe() *cobra.Command {
 }
 
 func ownerFlag(c *cobra.Command) *string {
-	return c.Flags().String("owner", "", "whose application it is (default: yours)")
+	return c.Flags().String("owner", "", "whose application it is (default: yours); OWNER/NAME says it too")
+}
+
+// named splits OWNER/NAME, as applications are listed, where no flag says the owner.
+func named(owner, name string) (_, id string) {
+	if before, after, ok := strings.Cut(name, "/"); ok && owner == "" {
+		return before, after
+	}
+	return owner, name
 }
 
 func describeApp(t *table, a control.App) {
@@ -164,7 +178,7 @@ func describeApp(t *table, a control.App) {
 		{"User", a.User},
 		{"Group", a.Group},
 		{"Leaves", date(a.LeavesAt)},
-		{"Files", "credentials-" + a.UUID + "-…"},
+		{"Files", "credentials-" + a.UUID + "-…, or as --stage-prefix named them"},
 		{"Generation", strconv.FormatUint(uint64(a.Generation), 10)},
 		{"Staged", strconv.FormatBool(a.Ready)},
 		{"Next staging", date(a.NextStage)},
@@ -188,7 +202,8 @@ func newAppUnregister() *cobra.Command {
 	d, owner := addressFlags(c), ownerFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		return d.ask(c.Context(), func(ctx context.Context, daemon *control.Client) error {
-			if err := daemon.Unregister(ctx, *owner, args[0]); err != nil {
+			of, id := named(*owner, args[0])
+			if err := daemon.Unregister(ctx, of, id); err != nil {
 				return fmt.Errorf("unregister %s: %w", args[0], err)
 			}
 			return say(c.OutOrStdout(), "unregistered %s", args[0])
@@ -206,7 +221,8 @@ where it was unregistered, that of "linger".`,
 	d, owner, output := addressFlags(c), ownerFlag(c), outputFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		return d.ask(c.Context(), func(ctx context.Context, daemon *control.Client) error {
-			a, err := daemon.KeepAlive(ctx, *owner, args[0])
+			of, id := named(*owner, args[0])
+			a, err := daemon.KeepAlive(ctx, of, id)
 			if err != nil {
 				return fmt.Errorf("keep alive %s: %w", args[0], err)
 			}

@@ -174,7 +174,7 @@ func socketPath(address string) string {
 func (c *config) socketMode() (os.FileMode, error) {
 	mode, err := strconv.ParseUint(c.Control.Mode, 8, 32)
 	if err != nil || mode&^0o777 != 0 || mode&0o600 != 0o600 {
-		return 0, fmt.Errorf("%q is no mode of a socket: write 0600, 0660 or 0666", c.Control.Mode)
+		return 0, fmt.Errorf("%q is no mode of a socket: write \"0600\", \"0660\" or \"0666\", in quotes", c.Control.Mode)
 	}
 	return os.FileMode(mode), nil
 }

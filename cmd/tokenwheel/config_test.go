@@ -104,7 +104,7 @@ func TestConfig_ErrorsShowTheLineAndTheNearestKey(t *testing.T) {
 		"several at once": {"stor: x\nproviders:\n  acme: {comand: /x}\n", `f:1:1: unknown key "stor"; did you mean "store"?
     1 | stor: x
       | ^
-f:3:10: unknown key "providers.acme.comand"; did you mean "providers.*.command"?
+f:3:10: unknown key "providers.acme.comand"; did you mean "providers.acme.command"?
     2 | providers:
     3 |   acme: {comand: /x}
       |          ^`},
@@ -219,6 +219,9 @@ func TestConfig_EachBadValueIsNamedOnce(t *testing.T) {
 			[]string{"renewal.time-ratio", "renewal.jitter", "renewal.grace", "renewal.per-service", "renewal.call-timeout", "retry.max-backoff"},
 		},
 		"sections":          {"access: {operators: x}\nlog: 5\n", "want a list", []string{"access.operators", "log"}},
+		"nobody here":       {"access: {operators: [no-such-user], acts-for: {nor-he: [alice]}}\n", "no account", []string{"access.operators", "access.acts-for.nor-he"}},
+		"other cluster":     {"providers: {hdfs@dr: {config: {hadoop_conf: /nope, keytab: /nope/k}}}\n", "/nope/core-site.xml", []string{"providers.hdfs@dr.config", "providers.hdfs@dr.config"}},
+		"provider's key":    {"providers: {hdfs: {polcy: watch}}\n", `did you mean "providers.hdfs.policy"`, nil},
 		"built-in provider": {"providers: {hdfs: {config: {colour: red}}}\n", "colour", []string{"providers.hdfs.config"}},
 		"name with a dot":   {"providers:\n  hdfs@a.b: {config: {colour: red}}\n", ":7:22: ", []string{"providers.hdfs@a.b.config"}},
 		"relative program":  {"providers: {x: {command: bin/x}}\n", "want an absolute path", []string{"providers.x.command"}},
@@ -231,7 +234,11 @@ func TestConfig_EachBadValueIsNamedOnce(t *testing.T) {
 			}
 		})
 	}
-	for _, text := range []string{"log:\n", "access: {operators: &o [olga], acts-for: {airflow: *o}}\n"} {
+	mode := parseConfig("f", []byte("control: {address: unix:///tmp/x, mode: 0600}\n"))
+	if mode.checkControl(); mode.err() == nil || !strings.Contains(mode.err().Error(), "in quotes") {
+		t.Errorf("a mode that YAML reads as a number: %v", mode.err())
+	}
+	for _, text := range []string{"log:\n", fmt.Sprintf("access: {operators: &o [%s], acts-for: {root: *o}}\n", me(t))} {
 		ok(t, "config", "check", "--config", s.config(t, text))
 	}
 }
@@ -265,7 +272,7 @@ func TestConfig_ConnectTriesWhatTheFileNames(t *testing.T) {
 			t.Fatal(err)
 		}
 		bad := write(t, filepath.Join(s.dir, "bad.yaml"), strings.ReplaceAll(string(text), s.keytab(t, self), s.keytab(t, "mallory")))
-		fails(t, exitFound, []string{"providers.hdfs", "keytab"}, "config", "check", "--connect", "--config", bad)
+		fails(t, exitFound, []string{"kerberos.keytab", "mallory@HADOOP.TEST", self}, "config", "check", "--config", bad)
 	})
 	fails(t, exitLocal, []string{"nowhere.yaml"}, "config", "check", "--config", "nowhere.yaml")
 }

@@ -43,7 +43,7 @@ func configFlag(c *cobra.Command) *string {
 func newConfigCheck() *cobra.Command {
 	var connect bool
 	c := &cobra.Command{
-		Use:   "check [--connect]",
+		Use:   "check [--config FILE] [--connect]",
 		Short: "Say everything that is wrong with a configuration",
 		Long: `Check a configuration file and the files it names, and say all that is wrong, not
 only the first. With --connect also log in, ask the NameNodes for an answer, open
@@ -82,6 +82,7 @@ func (l *loaded) check() {
 	l.checkRenewal()
 	l.checkStaging()
 	l.checkProviders()
+	l.checkAccess()
 	l.oneOf("log.level", l.Log.Level, "debug", "info", "warn", "error")
 	l.oneOf("log.format", l.Log.Format, "text", "json")
 }
@@ -130,18 +131,33 @@ func (l *loaded) checkKerberos() {
 
 func (l *loaded) checkKeytab(conf *krb.Config) {
 	k := l.Kerberos
+	var self krb.Principal
 	if k.Principal == "" {
 		l.report("kerberos.principal", "a keytab needs it; klist -kt %s shows which it has", k.Keytab)
 	} else if conf != nil {
-		if _, err := krb.ParsePrincipal(k.Principal, conf.DefaultRealm); err != nil {
+		var err error
+		if self, err = krb.ParsePrincipal(k.Principal, conf.DefaultRealm); err != nil {
 			l.report("kerberos.principal", "%v", err)
 		}
 	}
-	if l.private("kerberos.keytab", k.Keytab) {
-		if _, err := krb.LoadKeytab(k.Keytab); err != nil {
-			l.report("kerberos.keytab", "%v", err)
-		}
+	if !l.private("kerberos.keytab", k.Keytab) {
+		return
 	}
+	keys, err := krb.LoadKeytab(k.Keytab)
+	if err != nil {
+		l.report("kerberos.keytab", "%v", err)
+	} else if self.Components != nil && !slices.ContainsFunc(keys.Principals(), func(p krb.Principal) bool { return isSelf(self, p) }) {
+		l.report("kerberos.keytab", "%s has no key for %v; it has those of %v", k.Keytab, self, keys.Principals())
+	}
+}
+
+// isSelf reports whether a keytab's principal is the configured one, on whatever
+// host: only the network knows what this machine is called in full.
+func isSelf(self, p krb.Principal) bool {
+	if len(self.Components) == 2 && self.Components[1] == "_HOST" && len(p.Components) == 2 {
+		p.Components = []string{p.Components[0], "_HOST"}
+	}
+	return self.String() == p.String()
 }
 
 // private notes a secret file that is not there or that others may read.
@@ -164,7 +180,7 @@ func (l *loaded) guarded(key, dir string) {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		l.report(key, "directory %s does not exist; make it with mode 0700, or 0755 for a socket that others use", dir)
+		l.report(key, "directory %s does not exist; make it with mode 0700%s", dir, map[string]string{"control": ", or 0755 for a socket that others use"}[key])
 	case err != nil:
 		l.report(key, "%v", err)
 	case !info.IsDir():
@@ -239,7 +255,7 @@ func (l *loaded) checkRenewal() {
 		"retry.initial-backoff": l.Retry.InitialBackoff, "retry.max-backoff": l.Retry.MaxBackoff,
 	} {
 		if d == 0 {
-			l.report(key, "0: want more")
+			l.report(key, "0: want more than 0")
 		}
 	}
 	if l.Retry.MaxBackoff < l.Retry.InitialBackoff {
@@ -280,13 +296,29 @@ func (l *loaded) checkProviders() {
 	}
 }
 
+// checkAccess notes names that are nobody's here, and so without effect: who asks is
+// known by the account that he has on this machine.
+func (l *loaded) checkAccess() {
+	known := func(key, name string) {
+		if _, err := user.Lookup(name); err != nil {
+			l.report(key, "%q has no account on this machine, and can never ask", name)
+		}
+	}
+	for _, name := range l.Access.Operators {
+		known("access.operators", name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.Access.ActsFor)) {
+		known("access.acts-for."+name, name)
+	}
+}
+
 func (l *loaded) checkBuiltin(key string, p providerConfig) {
 	b, ok := builtins[p.Builtin]
 	if !ok {
 		l.report(key, "no provider %q is built in; give its program's path as command", p.Builtin)
 		return
 	}
-	if err := b.check(p.Config); err != nil {
+	for _, err := range b.check(p.Config) {
 		l.report(key+".config", "%v", err)
 	}
 }

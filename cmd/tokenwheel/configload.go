@@ -303,6 +303,10 @@ func suggestion(path, key string) string {
 		if i := strings.LastIndexByte(known, '.'); i >= 0 {
 			section, word = known[:i], known[i+1:]
 		}
+		if name, inProviders := strings.CutPrefix(path, "providers."); inProviders && section == "providers.*" {
+			section = "providers." + name
+			known = section + "." + word
+		}
 		d := editDistance(key, word)
 		if section != path {
 			d++ // one's own section first

@@ -46,13 +46,38 @@ func TestDocs_GeneratedPartsAreUpToDate(t *testing.T) {
 	}
 }
 
-// shownDefault is the default of a flag as help shows it. Those of other types
-// stand in the words of their usage, or are nothing.
+// shownDefault is the default of a flag, unless it is nothing or stands in the words
+// of its usage.
 func shownDefault(f *pflag.Flag) string {
-	if f.Value.Type() != "duration" || f.DefValue == "0s" {
+	switch f.DefValue {
+	case "", "0", "0s", "[]", "false":
+		return ""
+	}
+	if strings.Contains(f.Usage, "(default") {
 		return ""
 	}
 	return " (default " + f.DefValue + ")"
+}
+
+// shownType is what is written behind a flag; "" for one that takes nothing.
+func shownType(f *pflag.Flag) string {
+	switch word, _ := pflag.UnquoteUsage(f); word {
+	case "":
+		return ""
+	case "string", "stringArray":
+		return " TEXT"
+	case "strings":
+		return " TEXT,..."
+	case "stringToString":
+		return " KEY=VALUE,..."
+	case "float", "int", "uint":
+		return " NUMBER"
+	default:
+		if strings.Contains(word, "|") {
+			return " " + word // the words themselves
+		}
+		return " " + strings.ToUpper(word)
+	}
 }
 
 // commandPages describes every command that does something, with its flags.
@@ -70,7 +95,7 @@ func commandPages(c *cobra.Command) string {
 		fmt.Fprintf(&b, "%s\n\n", text)
 		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
 			if f.Name != "help" {
-				fmt.Fprintf(&b, "- `--%s` %s: %s%s\n", f.Name, f.Value.Type(), f.Usage, shownDefault(f))
+				fmt.Fprintf(&b, "- `--%s%s`: %s%s\n", f.Name, shownType(f), f.Usage, shownDefault(f))
 			}
 		})
 	}

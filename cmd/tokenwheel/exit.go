@@ -107,7 +107,7 @@ func judge(err error) (code int, next string) {
 	if _, ok := errors.AsType[remoteError](err); ok {
 		return exitRemote, "see whether the other side is up, then try again"
 	}
-	return exitLocal, "see --help of the command"
+	return exitLocal, ""
 }
 
 // kerberosCode: what is wrong on this machine is local; what the KDC holds
@@ -161,10 +161,14 @@ func eachOnce(text string) string {
 	return strings.Join(parts, ": ")
 }
 
-// report tells the user what went wrong and what to do next. Texts may come from
-// outside, so what a terminal would obey is escaped.
-func report(w io.Writer, err error) {
-	_, next := judge(err)
+// report tells the user what went wrong and what to do next: where the error does
+// not know, the help of the command. Texts may come from outside, so what a
+// terminal would obey is escaped.
+func report(w io.Writer, err error, command string) {
+	code, next := judge(err)
+	if next == "" && code == exitLocal {
+		next = "see " + command + " --help"
+	}
 	if a, ok := errors.AsType[*adviceError](err); ok {
 		next = a.next
 	}

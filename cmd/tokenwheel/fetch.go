@@ -114,7 +114,7 @@ func (f fetch) failed(source fsstaging.FS, dir string, err error) error {
 			what = "the directory does not exist"
 		}
 	}
-	return advise(fmt.Errorf("fetch from %s: %s: %w", f.dir, what, err), "tokenwheel app describe NAME says where and whether the daemon stages; or wait longer with --timeout")
+	return advise(fmt.Errorf("fetch from %s: %s: %w", f.dir, what, err), "see that it is the directory that the application was registered with (--stage-to); tokenwheel app describe NAME says whether its sets are staged. Or wait longer with --timeout")
 }
 
 func (f fetch) next(ctx context.Context, p *fsstaging.Pickup) (plugins.Credentials, error) {

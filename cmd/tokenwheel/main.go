@@ -28,10 +28,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.SetArgs(longFlags(root, args))
-	err := root.ExecuteContext(ctx)
+	args = longFlags(root, args)
+	root.SetArgs(args)
+	asked := root
+	err := unknownCommand(root, args)
+	if err == nil {
+		asked, err = root.ExecuteContextC(ctx)
+	}
 	if err != nil {
-		report(stderr, err)
+		report(stderr, err, asked.CommandPath())
 	}
 	return exitCode(err)
 }
@@ -68,5 +73,7 @@ func newRoot() *cobra.Command {
 		newDemoExecutor(),
 		newDemoProvider(),
 	)
+	root.SetHelpCommand(newHelp())
+	nameArguments(root)
 	return root
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/tokenwheel/tokenwheel/appregistry/boltstore"
 	"github.com/tokenwheel/tokenwheel/appregistry/sealedstore"
 	"github.com/tokenwheel/tokenwheel/fsstaging"
+	"github.com/tokenwheel/tokenwheel/internal/hadoopconf"
+	"github.com/tokenwheel/tokenwheel/internal/krb"
 	"github.com/tokenwheel/tokenwheel/plugins"
 	"github.com/tokenwheel/tokenwheel/plugins/hdfs"
 	"github.com/tokenwheel/tokenwheel/plugins/pluginhost"
@@ -23,12 +25,12 @@ import (
 // builtin is a provider that is part of this program. Both of its functions read
 // its section of the configuration alike.
 type builtin struct {
-	check func(section map[string]any) error
+	check func(section map[string]any) []error
 	open  func(c *config, section map[string]any, log *slog.Logger) (plugins.Provider, error)
 }
 
 var builtins = map[string]builtin{
-	"hdfs": {func(section map[string]any) error { return new(hdfsSection).read(section) }, newHDFS},
+	"hdfs": {checkHDFS, newHDFS},
 }
 
 // hdfsSection is the config of a provider "hdfs". What it leaves out is the
@@ -50,6 +52,26 @@ func (s *hdfsSection) read(section map[string]any) error {
 		return errors.New(positioned.GetMessage()) // its place is in a copy that nobody sees
 	}
 	return err
+}
+
+// checkHDFS says what is wrong with a section and the files it names.
+func checkHDFS(section map[string]any) []error {
+	var s hdfsSection
+	if err := s.read(section); err != nil {
+		return []error{err}
+	}
+	var errs []error
+	if s.HadoopConf != "" {
+		if _, err := hadoopconf.Load(s.HadoopConf); err != nil {
+			errs = append(errs, fmt.Errorf("hadoop_conf: %w", err))
+		}
+	}
+	if s.Keytab != "" {
+		if _, err := krb.LoadKeytab(s.Keytab); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
 }
 
 func newHDFS(c *config, section map[string]any, log *slog.Logger) (plugins.Provider, error) {

@@ -23,7 +23,7 @@ func newTokenCancel() *cobra.Command {
 returns when the service has answered.
 
 Without TOKEN end all tokens that have everything the flags name, as far as you see
-them. --dry-run lists them and does nothing. More than one is ended with --yes only.
+them. --dry-run lists them, with what would be said against each, and does nothing. More than one is ended with --yes only.
 The command returns when it is recorded that they are to be cancelled, with --wait
 when the services have answered. Each token is subject to the same rules as one
 alone: without --force none that an application holds, and never one whose password
@@ -85,9 +85,12 @@ func cancelSelected(ctx context.Context, daemon *control.Client, sel control.Sel
 	}
 	failed, first := 0, error(nil)
 	for _, v := range list {
+		if sel.DryRun {
+			break // it was only asked what would be
+		}
 		if v.Problem != nil {
 			if failed++; first == nil {
-				first = fmt.Errorf("token %d: %w", v.ID, v.Problem)
+				first = v.Problem
 			}
 		}
 	}

@@ -18,6 +18,10 @@ func TestCV04_TokenCancelBySelection(t *testing.T) {
 		ok(t, "app", "register", name, "--obtain", "hdfs", "--wait")
 	}
 	one := fromJSON[control.App](t, ok(t, "app", "describe", "one", "-o", "json")).Tokens[0]
+	for _, verb := range []string{"describe", "keepalive"} { // as it is listed
+		ok(t, "app", verb, me(t)+"/one")
+	}
+	fails(t, exitNotFound, []string{`"nobody/one"`}, "app", "unregister", "nobody/one")
 	cancel := func(more ...string) []string {
 		return append([]string{"token", "cancel", "--kind", one.Kind, "--service", one.Service, "--owner", one.Owner}, more...)
 	}
@@ -30,7 +34,7 @@ func TestCV04_TokenCancelBySelection(t *testing.T) {
 	} {
 		fails(t, exitLocal, []string{"cancel: "}, args...)
 	}
-	if out := ok(t, cancel("--dry-run")...); strings.Count(out, one.Kind) != 2 {
+	if out := ok(t, cancel("--dry-run")...); strings.Count(out, one.Kind) != 2 || strings.Count(out, "token-held") != 2 {
 		t.Errorf("a dry run lists\n%s", out)
 	}
 	r := fails(t, exitLocal, []string{"2 are hit, and none was cancelled", "--yes"}, cancel("--force", "-o", "json")...)
@@ -41,8 +45,9 @@ func TestCV04_TokenCancelBySelection(t *testing.T) {
 	if strings.Count(r.out, "token-held") != 2 {
 		t.Errorf("each token has its problem; printed is\n%s", r.out)
 	}
-	if out := ok(t, cancel("--app", "three", "--yes", "--force")...); !strings.Contains(out, "no token is hit") {
-		t.Errorf("of an application that is not there: %s", out)
+	fails(t, exitNotFound, []string{`three": not found`}, cancel("--app", "three", "--yes", "--force")...)
+	if out := ok(t, "token", "cancel", "--app", "one", "--kind", "none", "--yes"); !strings.Contains(out, "no token is hit") {
+		t.Errorf("of a kind that there is none of: %s", out)
 	}
 	if n := s.NameNode.Journal.Count(hadooptest.OpCancel); n != 0 {
 		t.Fatalf("%d cancels so far, want none", n)

@@ -29,20 +29,38 @@ type Selection struct {
 // CancelledToken is what became of a token that a selection hit.
 type CancelledToken struct {
 	Token
-	Problem *Problem `json:"problem,omitempty"` // why it is not cancelled
+	Problem *Problem `json:"problem,omitempty"` // why it is not cancelled, or would not be
 }
 
 // over are the states in which there is nothing left to cancel.
 var over = []string{appregistry.Cancelled.String(), appregistry.Kept.String(), appregistry.GivenUp.String()}
 
-func (s Selection) hits(caller renewer.Caller, t Token) bool {
+// holder is the application that the selection names.
+func (s Selection) holder(caller renewer.Caller) appregistry.AppKey {
 	owner, id, named := strings.Cut(s.App, "/")
 	if !named {
 		owner, id = caller.Name, s.App
 	}
-	holder := appregistry.AppKey{Owner: owner, ID: appregistry.AppID(id)}.String()
+	return appregistry.AppKey{Owner: owner, ID: appregistry.AppID(id)}
+}
+
+// foretold is what the engine is sure to say of a token, as far as its listing tells.
+func (s Selection) foretold(caller renewer.Caller, t Token) *Problem {
+	held := t.Current && len(t.Holders) > 0
+	switch {
+	case t.Proof == appregistry.ProofNone.String():
+		return &Problem{Status: http.StatusUnprocessableEntity, Code: codeUnproven, Detail: appregistry.ErrUnproven.Error()}
+	case held && !s.Force:
+		return &Problem{Status: http.StatusConflict, Code: codeHeld, Detail: appregistry.ErrHeld.Error(), Next: nextHeld}
+	case held && !caller.Trusted:
+		return forbidden(codeNotAllowed, "ask an operator", "%v, and only operators cancel by force", appregistry.ErrHeld)
+	}
+	return nil
+}
+
+func (s Selection) hits(caller renewer.Caller, t Token) bool {
 	return !slices.Contains(over, t.State) &&
-		(s.App == "" || slices.Contains(t.Holders, holder)) &&
+		(s.App == "" || slices.Contains(t.Holders, s.holder(caller).String())) &&
 		(s.Service == "" || s.Service == t.Service || s.Service == t.Authority) &&
 		(s.Kind == "" || s.Kind == t.Kind) &&
 		(s.Owner == "" || s.Owner == t.Owner)
@@ -71,7 +89,15 @@ func (s *Server) cancelTokens(q request) (any, error) {
 		}
 	}
 	switch {
-	case sel.DryRun || len(hit) == 0:
+	case len(hit) == 0 && sel.App != "":
+		_, err := q.app(sel.holder(q.caller)) // a name that was mistyped hits nothing, too
+		return hit, err
+	case len(hit) == 0:
+		return hit, nil
+	case sel.DryRun:
+		for i := range hit {
+			hit[i].Problem = sel.foretold(q.caller, hit[i].Token)
+		}
 		return hit, nil
 	case len(hit) > 1 && !sel.Many:
 		return nil, &Problem{

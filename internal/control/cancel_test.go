@@ -85,18 +85,17 @@ func TestCV04_SelectionHitsWhatItNames(t *testing.T) {
 		sel  control.Selection
 		want []string
 	}{
-		"an application":        {olgaUID, control.Selection{App: "alice/a2"}, []string{"alice/a2 bank:1", "alice/a2 vault:2"}},
-		"a service":             {olgaUID, control.Selection{Service: "bank:1"}, []string{"alice/a1 bank:1", "alice/a2 bank:1", "bob/b1 bank:1"}},
-		"an authority":          {olgaUID, control.Selection{Service: "vault:safe"}, []string{"alice/a2 vault:2", "bob/b1 vault:2"}},
-		"a kind":                {olgaUID, control.Selection{Kind: vaultKind}, []string{"alice/a2 vault:2", "bob/b1 vault:2"}},
-		"an owner":              {olgaUID, control.Selection{Owner: "bob"}, []string{"bob/b1 bank:1", "bob/b1 vault:2"}},
-		"owner and kind":        {olgaUID, control.Selection{Owner: "alice", Kind: vaultKind}, []string{"alice/a2 vault:2"}},
-		"all four":              {olgaUID, control.Selection{App: "alice/a2", Owner: "alice", Kind: vaultKind, Service: "vault:2"}, []string{"alice/a2 vault:2"}},
-		"none that has both":    {olgaUID, control.Selection{App: "alice/a1", Kind: vaultKind}, []string{}},
-		"an operator's own app": {olgaUID, control.Selection{App: "a2"}, []string{}},
-		"one's own app":         {aliceUID, control.Selection{App: "a2"}, []string{"alice/a2 bank:1", "alice/a2 vault:2"}},
-		"of one's own only":     {aliceUID, control.Selection{Kind: vaultKind}, []string{"alice/a2 vault:2"}},
-		"somebody else's":       {malloryUID, control.Selection{Owner: "alice"}, []string{}},
+		"an application":     {olgaUID, control.Selection{App: "alice/a2"}, []string{"alice/a2 bank:1", "alice/a2 vault:2"}},
+		"a service":          {olgaUID, control.Selection{Service: "bank:1"}, []string{"alice/a1 bank:1", "alice/a2 bank:1", "bob/b1 bank:1"}},
+		"an authority":       {olgaUID, control.Selection{Service: "vault:safe"}, []string{"alice/a2 vault:2", "bob/b1 vault:2"}},
+		"a kind":             {olgaUID, control.Selection{Kind: vaultKind}, []string{"alice/a2 vault:2", "bob/b1 vault:2"}},
+		"an owner":           {olgaUID, control.Selection{Owner: "bob"}, []string{"bob/b1 bank:1", "bob/b1 vault:2"}},
+		"owner and kind":     {olgaUID, control.Selection{Owner: "alice", Kind: vaultKind}, []string{"alice/a2 vault:2"}},
+		"all four":           {olgaUID, control.Selection{App: "alice/a2", Owner: "alice", Kind: vaultKind, Service: "vault:2"}, []string{"alice/a2 vault:2"}},
+		"none that has both": {olgaUID, control.Selection{App: "alice/a1", Kind: vaultKind}, []string{}},
+		"one's own app":      {aliceUID, control.Selection{App: "a2"}, []string{"alice/a2 bank:1", "alice/a2 vault:2"}},
+		"of one's own only":  {aliceUID, control.Selection{Kind: vaultKind}, []string{"alice/a2 vault:2"}},
+		"somebody else's":    {malloryUID, control.Selection{Owner: "alice"}, []string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w.uid.Store(c.uid)
@@ -106,6 +105,12 @@ func TestCV04_SelectionHitsWhatItNames(t *testing.T) {
 				t.Errorf("%v, hit (-want +got):\n%s", err, diff)
 			}
 		})
+	}
+	for uid, app := range map[uint32]string{olgaUID: "a2", malloryUID: "alice/a2"} { // a name of his own, and one that he may not know
+		w.uid.Store(uid)
+		if _, err := w.client().CancelTokens(t.Context(), control.Selection{App: app, DryRun: true}); codeOf(err) != "not-found" {
+			t.Errorf("tokens of %s, who is not there: %v", app, err)
+		}
 	}
 	w.uid.Store(olgaUID)
 	if _, err := w.client().CancelTokens(t.Context(), control.Selection{Many: true, Force: true}); codeOf(err) != "bad-request" {
@@ -119,7 +124,8 @@ func TestCV04_SelectionHitsWhatItNames(t *testing.T) {
 	}
 }
 
-// Held tokens need force, and force an operator; each refusal is its token's own.
+// Held tokens need force, and force an operator; each refusal is its token's own, and
+// a dry run foretells it.
 func TestCV04_SelectionKeepsTheRulesOfOne(t *testing.T) {
 	w, _ := crowded(t)
 	before := w.state(t)
@@ -128,13 +134,15 @@ func TestCV04_SelectionKeepsTheRulesOfOne(t *testing.T) {
 		force bool
 	}{"token-held": {olgaUID, false}, "not-allowed": {aliceUID, true}} {
 		w.uid.Store(c.uid)
-		list, err := w.client().CancelTokens(t.Context(), control.Selection{Owner: "alice", Many: true, Force: c.force})
-		if err != nil || len(list) != 3 {
-			t.Fatalf("%d tokens, %v; want alice's three", len(list), err)
-		}
-		for _, v := range list {
-			if v.Problem == nil || v.Problem.Code != code || v.State != "live" {
-				t.Errorf("token %d is %s: %v, want %s", v.ID, v.State, v.Problem, code)
+		for _, dry := range []bool{true, false} {
+			list, err := w.client().CancelTokens(t.Context(), control.Selection{Owner: "alice", Many: true, Force: c.force, DryRun: dry})
+			if err != nil || len(list) != 3 {
+				t.Fatalf("%d tokens, %v; want alice's three", len(list), err)
+			}
+			for _, v := range list {
+				if v.Problem == nil || v.Problem.Code != code || v.State != "live" {
+					t.Errorf("token %d is %s, dry run %v: %v, want %s", v.ID, v.State, dry, v.Problem, code)
+				}
 			}
 		}
 	}

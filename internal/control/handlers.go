@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -57,9 +58,26 @@ func (s *Server) register(q request) (any, error) {
 	ctx, cancel := context.WithTimeout(q.Context(), within)
 	defer cancel()
 	if err := admit(ctx, app); err != nil {
-		return nil, err
+		return nil, q.waitsFor(app.Key(), err)
 	}
 	return q.app(app.Key())
+}
+
+// waitsFor says of an application that is registered and not ready what is missing.
+func (q request) waitsFor(key appregistry.AppKey, err error) error {
+	if !errors.Is(err, appregistry.ErrNotReady) {
+		return err
+	}
+	p := problemOf(err)
+	if a, err := q.app(key); err == nil {
+		for _, what := range slices.Sorted(maps.Keys(a.Missing)) {
+			p.Detail += "; " + what + ": " + a.Missing[what]
+		}
+		if a.Trouble != "" {
+			p.Detail += "; " + a.Trouble
+		}
+	}
+	return p
 }
 
 // longestWait bounds a registration whose client does not say how long it waits.
@@ -340,7 +358,7 @@ func (s *Server) status(q request) (any, error) {
 			continue // nobody wants to hear of their ends
 		}
 		if t.Current && !t.Ends().IsZero() && time.Until(t.Ends()) <= within {
-			st.Troubles = append(st.Troubles, troublesOf(t)...)
+			st.Troubles = append(st.Troubles, troublesOf(t, within)...)
 		}
 	}
 	slices.SortFunc(st.Troubles, func(a, b Trouble) int {
@@ -372,9 +390,16 @@ func troublesOfApp(a renewer.AppStatus) []Trouble {
 	return list
 }
 
-// troublesOf is one trouble for each application that holds the token.
-func troublesOf(t Token) []Trouble {
+// troublesOf is one trouble for each application that holds a token that ends within
+// a time. Of one whose renewal is planned as it should be the reason is the time.
+func troublesOf(t Token, within time.Duration) []Trouble {
 	var list []Trouble
+	if t.State == appregistry.Live.String() {
+		t.Reason = fmt.Sprintf("it ends within %v", within)
+		if !t.Next.IsZero() {
+			t.Reason += ", and is renewed or replaced at " + t.Next.UTC().Format(time.RFC3339)
+		}
+	}
 	for _, h := range t.Holders {
 		list = append(list, Trouble{App: h, Service: t.Service, Token: t.ID, State: t.State, Reason: t.Reason, Ends: t.Ends()})
 	}

@@ -34,8 +34,11 @@ const (
 	codeTimedOut    = "timed-out"
 	codeNotReady    = "not-ready"
 	codeNotRunning  = "not-running"
-	codeHeld        = "token-held" // of the renewer
+	codeHeld        = "token-held"     // of the renewer
+	codeUnproven    = "token-unproven" // of the renewer
 )
+
+const nextHeld = "unregister who holds it, or as an operator cancel with --force"
 
 // CodeMany is of a selection that hits more tokens than one, and does not say
 // that it may.
@@ -81,7 +84,7 @@ func problemOf(err error) *Problem {
 	case p.Code == codeNotOwner, p.Code == codeNotAllowed:
 		return orCode(http.StatusForbidden, "", "act for your own user, or ask an operator for an acts-for entry")
 	case p.Code == codeHeld:
-		return orCode(http.StatusConflict, "", "unregister who holds it, or as an operator cancel with force")
+		return orCode(http.StatusConflict, "", nextHeld)
 	case e.Kind == plugins.KindRefused:
 		return orCode(http.StatusUnprocessableEntity, "refused", "change the request: nothing was sent to a service")
 	case e.Kind == plugins.KindDenied:

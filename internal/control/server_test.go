@@ -90,6 +90,11 @@ func TestClient_WholeLifeOfAnApplication(t *testing.T) {
 	if err != nil || st.Apps != 2 || st.Ready != 2 || len(st.Troubles) != 2 || st.Troubles[0].App != "alice/a1" {
 		t.Errorf("status %+v, %v; want two applications whose token ends in an hour", st, err)
 	}
+	for _, tr := range st.Troubles {
+		if !strings.Contains(tr.Reason, "it ends within") || !strings.Contains(tr.Reason, "renewed or replaced at") {
+			t.Errorf("a live token is in trouble since %q", tr.Reason)
+		}
+	}
 	if st, err := c.Status(t.Context(), time.Minute); err != nil || len(st.Troubles) != 0 {
 		t.Errorf("status %+v, %v; want no trouble within a minute", st, err)
 	}

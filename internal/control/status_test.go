@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -109,14 +111,24 @@ func TestP10_PendingCancelIsListed(t *testing.T) {
 	}
 }
 
-// The daemon speaks before its client gives up.
+// The daemon speaks before its client gives up, and says what it knows.
 func TestClient_WaitThatTimesOutSaysThatTheRegistrationStands(t *testing.T) {
-	c := serve(t, told{})
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := renewer.AppStatus{Key: appregistry.AppKey{Owner: me.Username, ID: "a"}, Trouble: "no such user there", Missing: map[string]string{"bank": "denied"}}
+	c := serve(t, told{apps: []renewer.AppStatus{a}})
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 	defer cancel()
-	_, err := c.Register(ctx, control.Registration{ID: "a", User: "u", Wait: true})
+	_, err = c.Register(ctx, control.Registration{ID: "a", User: "u", Wait: true})
 	if codeOf(err) != "not-ready" || ctx.Err() != nil {
 		t.Errorf("got %v, want not-ready before the deadline", err)
+	}
+	for _, why := range []string{a.Trouble, "bank: denied"} {
+		if err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%v does not say %q", err, why)
+		}
 	}
 }
 

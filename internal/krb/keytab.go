@@ -146,6 +146,17 @@ func (kt *Keytab) Add(p Principal, kvno uint32, stamp time.Time, key types.Encry
 	kt.entries = append(kt.entries, keytabEntry{principal: p, kvno: kvno, stamp: stamp, key: key})
 }
 
+// Principals lists whose keys it holds, in its own order.
+func (kt *Keytab) Principals() []Principal {
+	var list []Principal
+	for _, e := range kt.entries {
+		if !slices.ContainsFunc(list, e.principal.equal) {
+			list = append(list, e.principal)
+		}
+	}
+	return list
+}
+
 // String keeps keys out of logs.
 func (kt *Keytab) String() string { return fmt.Sprintf("keytab of %d keys", len(kt.entries)) }
 
