@@ -19,9 +19,6 @@ type recordKey struct {
 // highest first, so that records come back in the order in which they were made.
 var tableNames = [...]string{appTable: "app", entryTable: "entry", tokenTable: "token", seqTable: "seq", pauseTable: "pause"}
 
-// pausedMark is the value of the pause record.
-const pausedMark = 1
-
 // reserveAhead is how many numbers one write of the sequence record covers.
 const reserveAhead = 1 << 16
 
@@ -119,8 +116,11 @@ func (r *Registry) encode(w *fieldWriter, k recordKey) {
 	case seqTable:
 		w.b = binary.BigEndian.AppendUint64(w.b, r.reserved)
 	case pauseTable:
-		if r.cancelsPaused {
-			w.b = append(w.b, pausedMark)
+		switch {
+		case r.pause.All:
+			w.b = append(w.b, pausedAll)
+		case !r.pause.IsZero():
+			record(r.pause.encode)
 		}
 	}
 }
@@ -168,7 +168,8 @@ func (r *Registry) load(k recordKey, value []byte) error {
 		r.last = binary.BigEndian.Uint64(value)
 		r.reserved = r.last
 	case pauseTable:
-		r.cancelsPaused = true
+		r.pause = Pause{}
+		return r.pause.decode(value)
 	}
 	return nil
 }

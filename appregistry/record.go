@@ -126,6 +126,8 @@ type TokenRecord struct {
 	ReadUntil time.Time
 	// Ordered: an operator wants it cancelled, whoever holds it.
 	Ordered bool
+	// Tenant is on whose account it is cancelled: who registered what held it last.
+	Tenant string
 
 	attachment
 

@@ -30,8 +30,8 @@ type Registry struct {
 	bySupply index
 	byOwner  map[string]map[uint64]struct{} // applications, of owners who have a name
 
-	counts        [tokenTable + 1]int // of records
-	cancelsPaused bool
+	counts [tokenTable + 1]int // of records
+	pause  Pause
 
 	last     uint64 // the highest number given
 	reserved uint64 // up to which numbers are reserved in the store
@@ -199,15 +199,12 @@ func (r *Registry) Entries() int { return r.counts[entryTable] }
 // Tokens is the number of token records.
 func (r *Registry) Tokens() int { return r.counts[tokenTable] }
 
-// CancelsPaused reports whether cancels wait for an operator.
-func (r *Registry) CancelsPaused() bool { return r.cancelsPaused }
+// Pause says whose cancels wait for an operator. Who changes it calls
+// [Registry.PutPause].
+func (r *Registry) Pause() *Pause { return &r.pause }
 
-// PauseCancels records whether cancels wait for an operator, so that a restart
-// does not let them go.
-func (r *Registry) PauseCancels(paused bool) {
-	r.cancelsPaused = paused
-	r.touch(recordKey{table: pauseTable})
-}
+// PutPause takes note that the pause has changed, so that a restart lets no cancels go.
+func (r *Registry) PutPause() { r.touch(recordKey{table: pauseTable}) }
 
 // PutApp adds the record or takes note of its change.
 func (r *Registry) PutApp(a *AppRecord) {

@@ -39,6 +39,7 @@ func (t *TokenRecord) encodeRest(w *fieldWriter) {
 	w.number(21, zigzag(int64(t.Skew)))
 	w.date(22, t.ReadUntil)
 	w.flag(23, t.Ordered)
+	w.word(24, t.Tenant)
 }
 
 // Fields of a record in memory, which no store has: the same in fewer bytes.
@@ -55,6 +56,7 @@ func (t *TokenRecord) encodeShort(w *fieldWriter) {
 	w.word(16, t.Owner)
 	w.date(18, t.Issued) // before the dates beside it
 	w.date(22, t.ReadUntil)
+	w.word(24, t.Tenant)
 	state := uint64(t.State) | uint64(t.Proof)<<5
 	for i, on := range []bool{t.Obtained, t.Keep, t.Ours, t.Ordered} {
 		if on {
@@ -152,6 +154,8 @@ func (t *TokenRecord) decode(f *fieldReader) {
 			t.ReadUntil = f.date()
 		case 23:
 			t.Ordered = f.number() != 0
+		case 24:
+			t.Tenant = f.word()
 		case shortState, shortProvedAt, shortExpires, shortMax, shortSkew:
 			if f.words == nil {
 				f.err = errDamaged // no release writes them; kept, they would be read as ours

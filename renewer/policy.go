@@ -38,7 +38,8 @@ type Policy struct {
 	// gathered, at most; 0: 2 s. It is never more than 1 % of what remains.
 	Coalesce time.Duration
 	// CancelBurst is the number of cancels within 5 minutes that pauses them; 0:
-	// 5 % of all tokens, but at least 100 and at most 1,000.
+	// 5 % of all tokens, but at least 100 and at most 1,000. Paused are those of who
+	// registered most of what left, where that is a quarter of them, else those of all.
 	CancelBurst int
 	// Cooldown is the least time between two renewals of one token, or obtains of
 	// its successor, that somebody asked for; who asks sooner waits. 0: 10 s.

@@ -349,6 +349,8 @@ func (c *Core) leave(a *app, why error) {
 		entries[h.Entry] = struct{}{}
 	}
 	published := union(rec.Published.Tokens, rec.Offered)
+	c.departing = tenant(rec.App)
+	defer func() { c.departing = "" }()
 	c.reg.DeleteApp(rec.Seq)
 	if rival := c.candidateFor(rec.App.Key()); rival != nil && rival.rec.Replaces == rec.Seq {
 		c.standAlone(rival)

@@ -66,6 +66,7 @@ func (c *Core) intend(t *token) {
 	if t.endAt == never {
 		t.endAt = c.now.Boot + rememberFor
 	}
+	t.rec.Tenant = cmp.Or(c.departing, c.tenantOf(t))
 	reason := "nobody holds it"
 	if t.rec.Ordered {
 		reason = "an operator ordered it"
@@ -144,7 +145,7 @@ func (c *Core) sendCancel(t *token) {
 		}
 	}
 	if !t.rec.Ordered { // what an operator asked for is no accident
-		if at, ok := c.mayCancelNow(); !ok {
+		if at, ok := c.mayCancelNow(t); !ok {
 			t.cancelAt = at
 			return
 		}
@@ -201,53 +202,4 @@ func (c *Core) giveUp(t *token) {
 	n := c.aboutToken(CancelGivenUp, t)
 	n.Op = "cancel"
 	c.notify(n)
-}
-
-// cancelWindow counts cancels, so that a bug or a flood of departures cannot
-// take all tokens at once.
-type cancelWindow struct {
-	since time.Duration
-	sent  int
-}
-
-const (
-	cancelsIn = 5 * time.Minute
-	// pausedCheck is for the case that nobody resumes them, who has all sent at once.
-	pausedCheck = time.Hour
-)
-
-// mayCancelNow counts one cancel, or says when to ask again.
-func (c *Core) mayCancelNow() (again time.Duration, ok bool) {
-	w := &c.cancels
-	if c.reg.CancelsPaused() {
-		return c.now.Boot + pausedCheck, false
-	}
-	if c.now.Boot-w.since > cancelsIn {
-		w.since, w.sent = c.now.Boot, 0
-	}
-	if limit := c.cfg.Policy.CancelsAllowed(c.reg.Tokens()); w.sent >= limit {
-		c.reg.PauseCancels(true)
-		c.notify(Notify{What: CancelsPaused, Op: "cancel"})
-		return c.now.Boot + pausedCheck, false
-	}
-	w.sent++
-	return 0, true
-}
-
-func (c *Core) resumeCancels(ev ResumeCancels) {
-	if !ev.Caller.Trusted {
-		c.reply(ev.Request, Done, plugins.Refused(CodeNotAllowed, errOperatorOnly))
-		return
-	}
-	c.cancels = cancelWindow{since: c.now.Boot}
-	c.reg.PauseCancels(false)
-	c.afterCommit(func() { // what was just intended is not recorded before
-		each(c, c.reg.TokenIDs(), func(id appregistry.TokenID) {
-			if t := c.token(id); t.rec.State == appregistry.CancelPending && t.job == 0 && t.cancelAt != never {
-				t.cancelAt = c.now.Boot
-				c.schedule(t)
-			}
-		})
-	})
-	c.replyDurable(ev.Request)
 }

@@ -79,8 +79,12 @@ type Core struct {
 	counters counters
 	lazy     map[appregistry.TokenID]struct{} // changed, to be written within lazyFor
 	cancels  cancelWindow
-	epoch    uint32
-	taken    error // the store belongs to another: nothing is done any more
+	pauses   timer           // of a look at whose cancels are paused
+	asked    map[string]bool // tenants of whose paused cancels one has asked since; "": where all are paused
+	// departing is who registered the application that leaves in this step.
+	departing string
+	epoch     uint32
+	taken     error // the store belongs to another: nothing is done any more
 }
 
 // New returns an empty core. It does nothing until its first event, [Start].
@@ -209,6 +213,8 @@ const (
 const (
 	commitRetry = iota
 	lazyFlush
+	cancelsCounted
+	pausesDue
 )
 
 // timer is one place in the wheel. The zero value is not set.
@@ -252,6 +258,11 @@ func (c *Core) coreDue(id uint64) {
 	case lazyFlush:
 		c.commit.lazy = timer{}
 		c.writeLazy()
+	case cancelsCounted:
+		c.cancels = cancelWindow{}
+	case pausesDue:
+		c.pauses = timer{}
+		c.lookAtPauses()
 	}
 }
 

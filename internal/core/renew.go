@@ -36,8 +36,11 @@ func (c *Core) renew(t *token) {
 }
 
 // tenantOf is on whose account calls about a token are: its oldest holder's, and
-// its owner's once nobody holds it.
+// once nobody holds it who did last, or its owner's.
 func (c *Core) tenantOf(t *token) string {
+	if leaving(t.rec.State) && t.rec.Tenant != "" {
+		return t.rec.Tenant
+	}
 	for _, seq := range c.reg.Holders(t.rec.Entry) {
 		return tenant(c.reg.App(seq).App)
 	}

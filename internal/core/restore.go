@@ -128,9 +128,7 @@ func (c *Core) start() {
 	if !c.cfg.Volatile {
 		c.commit.next = next
 	}
-	if c.reg.CancelsPaused() {
-		c.notify(Notify{What: CancelsPaused, Op: "cancel"})
-	}
+	c.startPauses()
 	c.restoreClocks()
 	if elsewhere {
 		c.dropProofs()

@@ -90,8 +90,13 @@ var engine = []Mutant{
 	},
 	{
 		Name: "storm-goes-on", Bug: "cancels without number go out when all applications leave at once (T-56)",
-		File: "internal/core/cancel.go", Old: "w.sent >= limit {", New: "w.sent >= limit && false {",
+		File: "internal/core/pause.go", Old: "w.total >= limit {", New: "w.total >= limit && false {",
 		Package: "./internal/core", Tests: "TestT56_CancelStormIsPaused",
+	},
+	{
+		Name: "storm-is-everybodys", Bug: "one tenant's departures pause the cancels of all (T-56)",
+		File: "internal/core/pause.go", Old: "4*most >= limit {", New: "4*most > 4*limit {",
+		Package: "./internal/core", Tests: "TestT56_OneTenantsStormPausesNobodyElse|TestT56_StormIsOfWhoRegistered",
 	},
 	{
 		Name: "counts-drift", Bug: "a token that is forgotten is counted for ever (C-V10)",
