@@ -118,6 +118,9 @@ func (k *kdcs) try(ctx context.Context, a attempt, req []byte) (answer, error) {
 		return answer{}, fmt.Errorf("%s %s: empty reply", a.network, a.addr)
 	}
 	if reply[0] != 0x60|asnAppTag.KRBError {
+		if err := checkReply(reply); err != nil {
+			return answer{}, fmt.Errorf("%s %s: %w", a.network, a.addr, err)
+		}
 		return ans, nil
 	}
 	var krbErr messages.KRBError
@@ -134,6 +137,17 @@ func (k *kdcs) try(ctx context.Context, a attempt, req []byte) (answer, error) {
 		return answer{}, fmt.Errorf("%s %s: service unavailable", a.network, a.addr)
 	}
 	return ans, nil
+}
+
+// checkReply refuses what is no reply of a KDC: another may have one.
+func checkReply(reply []byte) error {
+	switch reply[0] {
+	case 0x60 | asnAppTag.ASREP:
+		return parse("AS-REP", func() error { return new(messages.ASRep).Unmarshal(reply) })
+	case 0x60 | asnAppTag.TGSREP:
+		return parse("TGS-REP", func() error { return new(messages.TGSRep).Unmarshal(reply) })
+	}
+	return protocolError("not a reply of a KDC")
 }
 
 // addresses lists the realm's KDCs, the last good one first.

@@ -110,7 +110,7 @@ func (c *Client) Login(ctx context.Context) error {
 func (c *Client) Keep(ctx context.Context) {
 	c.mu.Lock()
 	s := c.slot(homeTGT)
-	due := s.ticket.at(c.time.now()) != fresh && c.clock.Now().Boot >= s.retryAt
+	due := (s.ticket.at(c.time.now()) != fresh || s.trouble != nil) && c.clock.Now().Boot >= s.retryAt
 	c.mu.Unlock()
 	if !due {
 		return

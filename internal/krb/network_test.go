@@ -230,6 +230,43 @@ func TestB04_BadRepliesAreErrors(t *testing.T) {
 	}
 }
 
+// One KDC that talks nonsense, or a service that is none, does not hide the others, nor
+// is it asked first from then on.
+//
+// Shows: B02, B04.
+func TestB04_NonsenseOfOneKDCIsNotTheRealms(t *testing.T) {
+	for name, reply := range map[string][]byte{
+		"text": []byte("HTTP/1.1 400 Bad Request\r\n\r\n"), "empty AS-REP": {0x6b, 0}, "empty TGS-REP": {0x6d, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *realm) {
+				r.conf.Realms[r.Realm()] = krb.Realm{KDCs: []string{"odd:88", "live:88"}}
+				odd := answering(t, append(binary.BigEndian.AppendUint32(nil, uint32(len(reply))), reply...))
+				asked := 0
+				c := r.client(t, func(o *krb.Options) {
+					o.Clock = clock.Bubble(nil)
+					o.Dial = byAddress(map[string]krb.Dialer{"live:88": r.Dial, "odd:88": func(ctx context.Context, network, addr string) (net.Conn, error) {
+						asked++
+						return odd(ctx, network, addr)
+					}})
+				})
+				r.conf.UDPLimit = 1
+				for range 3 {
+					if _, err := c.Initiate(t.Context(), spn); err != nil {
+						t.Fatal(err)
+					}
+					if err := c.Login(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if asked != 1 {
+					t.Errorf("it was asked %d times", asked)
+				}
+			})
+		})
+	}
+}
+
 // Shows: B04. Every reply of a whole login is cut at every byte, once each.
 func TestB04_RepliesCutAnywhere(t *testing.T) {
 	r := newRealm(t, minikdc.Config{})

@@ -139,10 +139,26 @@ func (c *Client) tgt(ctx context.Context) (*ticket, error) {
 		seen := c.cacheSeen
 		c.mu.Unlock()
 		if c.ccacheChanged(seen) {
-			c.forget(nil)
+			c.takeCCache()
 		}
 	}
 	return c.ticket(ctx, homeTGT, c.login)
+}
+
+// takeCCache replaces all tickets by that of a credential cache that has changed. A file
+// that is being written, or is somebody else's, replaces none: those at hand serve on.
+func (c *Client) takeCCache() {
+	t, err := c.readCCache()
+	if err == nil {
+		c.forget(nil)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.slot(homeTGT); err == nil {
+		s.keep(t)
+	} else {
+		s.trouble = err
+	}
 }
 
 // forget drops tickets: all, or only the given one if it is still in use.

@@ -403,6 +403,49 @@ func TestCCacheLogin(t *testing.T) {
 	}
 }
 
+// A credential cache that is being written, or is somebody else's by now, takes nothing
+// from who has a ticket of it.
+func TestCCacheInTheMiddleOfAWrite(t *testing.T) {
+	bubble(t, func(t *testing.T, r *realm) {
+		src := clock.Bubble(nil)
+		user := r.client(t, func(o *krb.Options) { o.Clock = src })
+		kinit := func() []byte {
+			if err := user.Login(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return user.CCacheFile(4)
+		}
+		path := filepath.Join(t.TempDir(), "cc")
+		put := func(b []byte) {
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chtimes(path, time.Now(), time.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		put(kinit())
+		c := r.client(t, func(o *krb.Options) { o.Keytab, o.CCache, o.Principal, o.Clock = "", path, "", src })
+		s := r.service(t, func(o *krb.ServiceOptions) { o.Clock = src })
+		establish(t, c, s, spn)
+		time.Sleep(time.Hour)
+		whole := kinit()
+		for _, cut := range []int{0, 1, 30, len(whole) / 2} {
+			put(whole[:cut])
+			establish(t, c, s, spn)
+			if err := c.Trouble(); !errors.Is(err, krb.ErrCCache) {
+				t.Errorf("cut to %d of %d bytes: trouble %v", cut, len(whole), err)
+			}
+		}
+		put(whole)
+		c.Keep(t.Context()) // as one does who needs no ticket for hours
+		if left, _ := c.TicketLife(); c.Trouble() != nil || left < 9*time.Hour+59*time.Minute {
+			t.Errorf("with the whole file: trouble %v, %v left", c.Trouble(), left)
+		}
+		establish(t, c, s, spn)
+	})
+}
+
 func TestCCacheKindsThatCannotBeRead(t *testing.T) {
 	for _, name := range []string{"KCM:0", "KEYRING:persistent:0", "DIR:/run/cc", "API:x", "MEMORY:x"} {
 		_, err := krb.NewClient(krb.Options{Conf: &krb.Config{}, CCache: name})
