@@ -51,6 +51,11 @@ func NewClient(ctx context.Context, cc grpc.ClientConnInterface) (*Client, error
 	}, nil
 }
 
+// Ping returns when the provider has answered, whatever it says, or ctx has ended.
+func (c *Client) Ping(ctx context.Context) {
+	_, _ = c.rpc.Describe(ctx, &DescribeRequest{})
+}
+
 // Version is the program's own version, for people; "" where it tells none.
 func (c *Client) Version() string { return c.version }
 

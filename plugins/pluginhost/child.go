@@ -2,9 +2,11 @@ package pluginhost
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os/exec"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -26,6 +28,13 @@ type child struct {
 	client   *plugin.Client
 	process  *process
 	provider *pluginwire.Client
+
+	life   context.Context // ends with stop
+	end    context.CancelFunc
+	probes sync.WaitGroup
+
+	mu      sync.Mutex // guards the end of life, and what follows
+	probing bool
 }
 
 // startChild starts the program and has it describe itself. On an error nothing
@@ -37,6 +46,7 @@ func startChild(ctx context.Context, command Command) (_ *child, err error) {
 	}
 	p := newProcess(command, identity)
 	c := &child{process: p, client: plugin.NewClient(clientConfig(p, identity))}
+	c.life, c.end = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
 			c.stop()
@@ -96,14 +106,46 @@ func alwaysUnavailable(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientC
 	return stream, nil
 }
 
+// returned is told of each call that is over. One that ran out of time may have met a
+// service that hangs, or a program that does: a program is asked, at most once at a
+// time, and ended if it says nothing.
+func (c *child) returned(ctx context.Context) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) || c.probing || c.life.Err() != nil {
+		return
+	}
+	c.probing = true
+	c.probes.Go(func() {
+		defer c.probed()
+		ctx, cancel := context.WithTimeout(c.life, c.process.command.StartTimeout)
+		defer cancel()
+		c.provider.Ping(ctx)
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			c.process.command.Logger.Error("provider program hangs and is ended", "program", c.process.command.Path)
+			_ = c.process.Kill(ctx)
+		}
+	})
+}
+
+func (c *child) probed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.probing = false
+}
+
 // stop ends the process and whatever it started, and waits for it. It may be
 // called on a child that never started.
 func (c *child) stop() {
 	// go-plugin asks the program to end without any deadline.
 	force := time.AfterFunc(stopGrace, func() { _ = c.process.Kill(context.Background()) })
 	defer force.Stop()
+	c.mu.Lock()
+	c.end()
+	c.mu.Unlock()
 	c.client.Kill()
 	c.process.close()
+	c.probes.Wait()
 }
 
 // printed logs what the program prints once it serves.

@@ -4,7 +4,9 @@
 // The program is trusted with little. Its file is checked at each start, see
 // [Check]; it gets an allow-listed environment, no input and its own process group;
 // it is spoken to over a unix socket with mutual TLS under certificates made for
-// that one start; it dies with the host, and a crash costs the calls in flight.
+// that one start; it dies with the host, and a crash costs the calls in flight. One
+// that lets a call run out of time and does not even describe itself then is ended,
+// and started again as after a crash.
 //
 // It works on unix systems. On Linux what is executed is the very file that was
 // checked, and the kernel itself ends an orphan. Elsewhere the file is found by its
@@ -22,7 +24,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tokenwheel/tokenwheel/internal/pluginwire"
 	"github.com/tokenwheel/tokenwheel/plugins"
 )
 
@@ -32,7 +33,7 @@ type Command struct {
 	SHA256       string        // checksum of the file, 64 hexadecimal digits, see [Sum]
 	Args         []string      // without the program's name
 	PassEnv      []string      // host variables the program gets beside PATH, TZ, LANG, LC_ALL, TMPDIR and SSL_CERT_FILE, SSL_CERT_DIR
-	StartTimeout time.Duration // to the handshake, and again to the first answer; 0: 10 s
+	StartTimeout time.Duration // to the handshake, to the first answer, and to the one that shows that it still lives; 0: 10 s
 	RestartAfter time.Duration // first wait after a crash, doubling to 5 min; 0: 1 s
 	Logger       *slog.Logger  // gets what the program logs; nil: nobody does
 }
@@ -198,13 +199,13 @@ func (p *Process) closed() {
 	p.down(plugins.Refused("provider-closed", errors.New("provider program: closed")), 0)
 }
 
-// running is the program's end of the wire, or why there is none now.
-func (p *Process) running() (*pluginwire.Client, error) {
+// running is the program as it runs, or why it does not.
+func (p *Process) running() (*child, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case p.child != nil:
-		return p.child.provider, nil
+		return p.child, nil
 	case plugins.CodeOf(p.why) == "provider-closed":
 		return nil, p.why
 	}

@@ -8,9 +8,12 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -54,6 +57,38 @@ func TestU9_CrashCostsTheCallsInFlight(t *testing.T) {
 	if left := time.Until(grants[0].Expires); left < 6*time.Hour {
 		t.Errorf("configured for lives of 7h, the new process gives %s", left)
 	}
+}
+
+// TestB42_ProgramThatHangsIsStartedAgain: the call ends with its time, and a program
+// that says nothing at all afterwards is replaced. One whose service hangs is not.
+// Shows: U9.
+func TestB42_ProgramThatHangsIsStartedAgain(t *testing.T) {
+	c := command(t, "good")
+	c.StartTimeout = 3 * time.Second
+	p := launch(t, c)
+	before := askPID(t, p, "pid")
+	late := func(user string) {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, err := ask(ctx, p, user); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("want the call to run out of time, got %v", err)
+		}
+	}
+	late("hang")
+	if after := askPID(t, p, "pid"); after != before {
+		t.Fatal("it was replaced for a call that hangs")
+	}
+	if err := syscall.Kill(before, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	late("pid")
+	waitGone(t, before, 10*time.Second)
+	eventually(t, 10*time.Second, "another process answers", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		pid, err := ask(ctx, p, "pid")
+		return err == nil && parsePID(t, pid) != before
+	})
 }
 
 // TestDownIsSaidAtOnce: between crash and restart calls fail with the time to
@@ -197,6 +232,37 @@ func TestOddOutputIsHarmless(t *testing.T) {
 	}
 	if _, err := ask(t.Context(), p, "pid"); err != nil {
 		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// TestB49_FloodOfLogLinesIsHeldBack: the host's log gets a part of it and the count of
+// the rest, and calls go on meanwhile.
+// Shows: U10.
+func TestB49_FloodOfLogLinesIsHeldBack(t *testing.T) {
+	var log syncBuffer
+	c := command(t, "good")
+	c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	p := launch(t, c)
+	said, err := ask(t.Context(), p, "flood")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ask(t.Context(), p, "pid"); err != nil {
+		t.Error(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	passed, dropped := strings.Count(log.String(), "program: flood"), 0
+	for _, m := range regexp.MustCompile(`lines_dropped=([0-9]+)`).FindAllStringSubmatch(log.String(), -1) {
+		n, err := strconv.Atoi(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		dropped += n
+	}
+	if strconv.Itoa(passed+dropped) != said || passed < 100 || passed > 10_000 {
+		t.Errorf("%d lines passed, %d are said to be dropped, of %s", passed, dropped, said)
 	}
 }
 

@@ -2,6 +2,7 @@ package pluginhost
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,7 +10,7 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strings"
+	"time"
 )
 
 // maxLogLine bounds one line of a program's log in bytes; a longer one is cut
@@ -31,10 +32,13 @@ func readLogs(in *os.File, log *slog.Logger) *logReader {
 
 func (r *logReader) run(log *slog.Logger) {
 	defer close(r.done)
-	lines := bufio.NewReaderSize(r.in, maxLogLine)
+	lines, dam := bufio.NewReaderSize(r.in, maxLogLine), dam{}
+	defer func() { tellDropped(log, dam.dropped) }()
 	for {
 		line, err := lines.ReadSlice('\n')
-		if text := strings.TrimSpace(string(line)); text != "" {
+		if line = bytes.TrimSpace(line); len(line) > 0 && dam.lets(time.Now()) {
+			tellDropped(log, dam.takeDropped())
+			text := string(line)
 			if r.first == "" {
 				r.first = text[:min(len(text), 200)]
 			}
@@ -43,6 +47,43 @@ func (r *logReader) run(log *slog.Logger) {
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return
 		}
+	}
+}
+
+const (
+	logRate  = 100  // lines a second that a program may log for long
+	logBurst = 1000 // lines that it may log at once
+)
+
+// dam holds back a flood of lines. The zero value is full of water that may pass.
+type dam struct {
+	level   time.Duration // how far ahead of the rate the lines let through are
+	last    time.Time
+	dropped int
+}
+
+// lets reports whether a line may pass now.
+func (d *dam) lets(now time.Time) bool {
+	const each = time.Second / logRate
+	d.level = max(0, d.level-max(0, now.Sub(d.last)))
+	d.last = now
+	if d.level+each > logBurst*each {
+		d.dropped++
+		return false
+	}
+	d.level += each
+	return true
+}
+
+func (d *dam) takeDropped() int {
+	n := d.dropped
+	d.dropped = 0
+	return n
+}
+
+func tellDropped(log *slog.Logger, n int) {
+	if n > 0 {
+		log.Warn("provider program logs too much", "lines_dropped", n)
 	}
 }
 

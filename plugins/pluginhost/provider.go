@@ -33,7 +33,8 @@ func (p *Process) Configure(ctx context.Context, raw json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	if err := c.Configure(ctx, raw); err != nil {
+	if err := c.provider.Configure(ctx, raw); err != nil {
+		c.returned(ctx)
 		return err
 	}
 	p.mu.Lock()
@@ -48,7 +49,8 @@ func (p *Process) Authorities(ctx context.Context) ([]plugins.Authority, error) 
 	if err != nil {
 		return nil, err
 	}
-	return c.Authorities(ctx)
+	defer c.returned(ctx)
+	return c.provider.Authorities(ctx)
 }
 
 // Obtain implements [plugins.Provider].
@@ -57,7 +59,8 @@ func (p *Process) Obtain(ctx context.Context, req plugins.ObtainRequest) ([]plug
 	if err != nil {
 		return nil, err
 	}
-	return c.Obtain(ctx, req)
+	defer c.returned(ctx)
+	return c.provider.Obtain(ctx, req)
 }
 
 // Renew implements [plugins.Provider].
@@ -66,7 +69,8 @@ func (p *Process) Renew(ctx context.Context, t plugins.Token) (time.Time, error)
 	if err != nil {
 		return time.Time{}, err
 	}
-	return c.Renew(ctx, t)
+	defer c.returned(ctx)
+	return c.provider.Renew(ctx, t)
 }
 
 // Cancel implements [plugins.Provider].
@@ -75,7 +79,8 @@ func (p *Process) Cancel(ctx context.Context, t plugins.Token) error {
 	if err != nil {
 		return err
 	}
-	return c.Cancel(ctx, t)
+	defer c.returned(ctx)
+	return c.provider.Cancel(ctx, t)
 }
 
 // Identify implements [plugins.Identifier].
@@ -84,5 +89,6 @@ func (p *Process) Identify(ctx context.Context, t plugins.Token) (plugins.Identi
 	if err != nil {
 		return plugins.Identity{}, err
 	}
-	return c.Identify(ctx, t)
+	defer c.returned(ctx)
+	return c.provider.Identify(ctx, t)
 }

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -109,6 +110,8 @@ func host(program, mode string) {
 	say(string(grants[0].Token.Identifier))
 }
 
+const floodLines = 50_000
+
 // provider lends gate passes, and does something odd for some users.
 type provider struct{ pass.Provider }
 
@@ -135,6 +138,12 @@ func (p *provider) Obtain(ctx context.Context, req plugins.ObtainRequest) ([]plu
 		fmt.Fprintln(rawStderr(), `{"@message":5,"@level":[],"@timestamp":{}}`)
 		fmt.Fprintln(rawStderr(), strings.Repeat("x", 1<<20))
 		fmt.Println(strings.Repeat("y", 1<<20))
+	case "flood":
+		out := bufio.NewWriter(rawStderr())
+		for i := range floodLines {
+			fmt.Fprintln(out, "flood", i)
+		}
+		return tell(strconv.Itoa(floodLines)), out.Flush()
 	case "huge":
 		return tell(strings.Repeat("z", 5<<20)), nil
 	}
