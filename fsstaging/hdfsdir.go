@@ -96,13 +96,24 @@ func (d *hdfsDir) do(ctx context.Context, op func(*session) error) error {
 	}
 	s := d.session
 	stop := context.AfterFunc(ctx, s.sever)
-	err := op(s)
+	err := guarded(func() error { return op(s) })
 	if !stop() || !answered(err) {
 		err = s.cause(ctx, err)
 		s.close()
 		d.session = nil
 	}
 	return posixError(err)
+}
+
+// guarded makes an error of a panic: the library indexes and counts by what NameNodes
+// and DataNodes say, without looking.
+func guarded(op func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the HDFS library panicked: %T", v) // the value may hold a secret
+		}
+	}()
+	return op()
 }
 
 // repeat is do for what may be done twice: where a connection made earlier
