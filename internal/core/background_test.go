@@ -240,3 +240,23 @@ func TestCV11_SuccessorTakesItsPlaceAfterACrash(t *testing.T) {
 		t.Errorf("held %q, %d issued: want the second of two", w.held("a", "ns1"), w.svc.issued)
 	}
 }
+
+// A command about a stored token goes out no sooner than what is planned: not before
+// the store has this session's epoch, without which another writer may have it.
+func TestB81_CommandWaitsForTheEpoch(t *testing.T) {
+	for _, verb := range []core.Verb{core.RenewNow, core.ReplaceNow, core.CancelNow} {
+		w := newWorld(t, day, 7*day)
+		tok := w.svc.issue("alice")
+		w.mustDone(w.register(registration{app: app("a"), bring: bring(tok)}))
+		w.run(time.Hour)
+		id := w.idOf(tok)
+		w.crash()
+		r := w.ask()
+		w.step(core.TokenCommand{Request: r, Caller: operator, Token: id, Verb: verb, Force: true})
+		if len(w.out) != 1 {
+			t.Errorf("verb %d: %d calls are out beside the epoch's commit", verb, len(w.out)-1)
+		}
+		w.run(time.Minute)
+		w.mustDone(r)
+	}
+}

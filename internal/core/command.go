@@ -10,8 +10,9 @@ import (
 
 // tokenCommand does what an operator, or the token's owner, asks for one token.
 func (c *Core) tokenCommand(ev TokenCommand) {
-	if t := c.token(ev.Token); t != nil && t.rec.State == appregistry.New {
-		// Nothing is done about it before its registration is durable.
+	if t := c.token(ev.Token); t != nil && (t.rec.State == appregistry.New || t.stored) {
+		// Nothing is done about it before its registration is durable, nor before the
+		// store has this session's epoch.
 		c.commit.waiting = append(c.commit.waiting, waiter{
 			run:  func() { c.commandNow(ev) },
 			fail: func(err error) { c.reply(ev.Request, Done, err) },
@@ -71,7 +72,7 @@ func (c *Core) cancelNow(ev TokenCommand, t *token) error {
 		c.awaitCancel(ev, t)
 		return nil
 	}
-	if c.obtainable(t) {
+	if c.obtainable(t) || c.candidate(t) { // what waits for a candidate is to get another
 		c.want(c.entry(t).Supply)
 	}
 	c.intend(t)
