@@ -17,6 +17,9 @@ func (c *Core) bring(rec *appregistry.AppRecord, b *Brought) (*token, appregistr
 			h.Entry, h.Token = e.ID, known.ID
 			t := c.token(known.ID)
 			t.releaseAt = never
+			if e.Current != known.ID { // it has this one in its hands until it is given a set
+				rec.Offered = union(rec.Offered, []appregistry.TokenID{known.ID})
+			}
 			if s := b.supply(e.ID); e.Supply == (appregistry.Supply{}) && s != e.Supply { // who brought it first could get none
 				e.Supply = s
 				c.reg.PutEntry(e)

@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -155,5 +156,38 @@ func TestCF08_FailuresThenASuccessAreThreeCalls(t *testing.T) {
 	w.run(12 * time.Hour)
 	if calls != 3 {
 		t.Errorf("%d calls half a day later, want 3 still", calls)
+	}
+}
+
+// Who brings a token that has a successor has it in his hands until he is given a set:
+// it is cancelled neither before, over a restart either, nor forgotten after.
+func TestP4_ReplacedTokenStaysForWhoBringsItLate(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		w := newWorld(t, day, 7*day)
+		tok := w.svc.issue("alice")
+		w.mustDone(w.register(registration{app: ending("a", appregistry.CancelAll), bring: bring(tok)}))
+		w.run(time.Hour)
+		w.step(core.TokenCommand{Request: w.ask(), Caller: operator, Token: w.idOf(tok), Verb: core.ReplaceNow})
+		w.run(time.Minute)
+		down := true
+		w.stageErr = func(s appregistry.Set) error {
+			if down && s.App.ID == "b" {
+				return errDown
+			}
+			return nil
+		}
+		w.register(registration{app: ending("b", appregistry.CancelAll), bring: bring(tok)})
+		if restart {
+			w.crash()
+		}
+		w.run(6*day + 12*time.Hour)
+		if slices.Contains(w.svc.cancels, string(tok.Identifier)) {
+			t.Errorf("restart %v: cancelled in the hands of b", restart)
+		}
+		down = false
+		w.run(3 * time.Hour)
+		if !slices.Contains(w.svc.cancels, string(tok.Identifier)) {
+			t.Errorf("restart %v: never cancelled: %v; b holds %s", restart, w.svc.cancels, w.held("b", "ns1"))
+		}
 	}
 }
