@@ -102,6 +102,9 @@ func (c *Core) promote(t *token) {
 	e := c.entry(t)
 	old := c.token(e.Current)
 	s := c.supplyFor(e.Supply)
+	overtaken := slices.DeleteFunc(slices.Clone(c.reg.TokensOf(e.ID)), func(id appregistry.TokenID) bool {
+		return id >= t.rec.ID || !c.candidate(c.token(id))
+	})
 	e.Current = t.rec.ID
 	c.reg.PutEntry(e)
 	c.hold(s, e, e.Alias)
@@ -117,12 +120,20 @@ func (c *Core) promote(t *token) {
 		c.keepForBringers(old)
 		c.retire(old, t)
 	}
+	for _, id := range overtaken { // whose own first renewal took longer
+		c.retire(c.token(id), t)
+	}
 	c.afterCommit(func() {
 		for _, seq := range c.reg.Holders(e.ID) {
 			c.changed(c.app(seq))
 		}
 		if old != nil && c.token(old.rec.ID) == old {
 			c.release(old, false)
+		}
+		for _, id := range overtaken {
+			if u := c.token(id); u != nil {
+				c.release(u, false)
+			}
 		}
 		if !c.reg.Referenced(t.rec.ID) && c.token(t.rec.ID) == t {
 			c.release(t, false)
