@@ -270,11 +270,31 @@ func (c *Core) checkGrants(s *supply, grants []Grant) ([]Grant, error) {
 	return out, nil
 }
 
+// issued is when a grant's identifier says that it was issued; zero: it does not,
+// or not so that its other dates can be true.
 func issued(g Grant) time.Time {
 	if g.Identity == nil {
 		return time.Time{}
 	}
-	return g.Identity.Issued
+	at := g.Identity.Issued
+	for _, end := range []time.Time{g.Expires, maxOf(g)} {
+		if life := end.Sub(at); !end.IsZero() && (life <= 0 || life > longestLife) {
+			return time.Time{}
+		}
+	}
+	return at
+}
+
+// longestLife is the longest between the dates of a token that is believed: a date
+// that nobody set is in 1970, and one that never comes in 9999.
+const longestLife = 10 * 365 * 24 * time.Hour
+
+// maxOf is a grant's max date: its own, or what its identifier says.
+func maxOf(g Grant) time.Time {
+	if g.Max.IsZero() && g.Identity != nil {
+		return g.Identity.Max
+	}
+	return g.Max
 }
 
 func (c *Core) checkGrant(s *supply, g Grant) error {
@@ -284,7 +304,7 @@ func (c *Core) checkGrant(s *supply, g Grant) error {
 	if g.Identity != nil && g.Identity.User != s.key.User {
 		return plugins.Suspect(fmt.Errorf("%s is for user %q, asked for %q", g.Token, g.Identity.User, s.key.User))
 	}
-	for _, date := range []time.Time{g.Expires, g.Max} {
+	for _, date := range []time.Time{g.Expires, maxOf(g)} {
 		if c.clocks.boot(s.key.Authority, date)-c.now.Boot < leastWait {
 			return plugins.Suspect(fmt.Errorf("%s has ended already", g.Token))
 		}
@@ -302,7 +322,7 @@ func (c *Core) checkGrant(s *supply, g Grant) error {
 func (c *Core) mayJoin(s *supply, known *appregistry.TokenRecord, g Grant) bool {
 	e := c.reg.Entry(known.Entry)
 	switch {
-	case e == nil || e.Current != known.ID || !known.Obtained || known.Owner != s.key.User || s.key.Entry != 0:
+	case e == nil || e.Current != known.ID || over(known) || !known.Obtained || known.Owner != s.key.User || s.key.Entry != 0:
 		return false
 	case e.Supply == s.key:
 		return g.Expires.After(known.Expires)

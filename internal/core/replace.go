@@ -2,6 +2,7 @@ package core
 
 import (
 	"slices"
+	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
 )
@@ -35,7 +36,7 @@ func (c *Core) place(s *supply, g Grant) {
 		n.Reason = noDate
 	}
 	c.notify(n)
-	if !g.Expires.IsZero() || !c.renewable(t, c.policyAt(c.sponsor(s), t.rec)) {
+	if !t.rec.Expires.IsZero() || !c.renewable(t, c.policyAt(c.sponsor(s), t.rec)) {
 		c.promote(t)
 		return
 	}
@@ -57,14 +58,14 @@ func (c *Core) tokenOf(s *supply, g Grant, d *appregistry.Digests) *appregistry.
 		ID: appregistry.TokenID(c.reg.NewID()), Authority: s.key.Authority, Token: g.Token,
 		Known: d, State: appregistry.New,
 		Proof: appregistry.ProofObtained, ProvedAt: c.clocks.date(s.key.Authority, c.now.Boot),
-		Obtained: true, Owner: s.key.User, Ours: true, Issued: issued(g), Expires: g.Expires, Max: g.Max,
+		Obtained: true, Owner: s.key.User, Ours: true, Issued: issued(g), Expires: g.Expires, Max: maxOf(g),
 		Skew: c.clocks.skew(s.key.Authority, c.now),
 	}
 	if g.Identity != nil {
 		rec.Ours = g.Identity.Ours
-		if rec.Max.IsZero() {
-			rec.Max = g.Identity.Max
-		}
+	}
+	if rec.Expires.After(c.clocks.date(s.key.Authority, c.now.Boot+suspectMost)) {
+		rec.Expires = time.Time{} // not believed, so not known
 	}
 	if rec.Issued.IsZero() {
 		rec.Issued = c.clocks.date(s.key.Authority, c.now.Boot)
@@ -94,6 +95,11 @@ func (c *Core) join(s *supply, known *appregistry.TokenRecord, g Grant) {
 	c.toLater(t, c.resting(t), "")
 	c.schedule(t)
 	c.hold(s, e, g.Alias)
+	c.afterCommit(func() {
+		for seq := range s.planners {
+			c.changed(c.app(seq))
+		}
+	})
 }
 
 // promote makes an obtained token its entry's current one, in one commit with
