@@ -42,8 +42,8 @@ type Provider interface {
 }
 
 // Configurer is the ability to take a configuration section. Configure is
-// called once, before anything else; raw is JSON, not read by the host, and
-// holds this provider's section only.
+// called once, before anything else but Kinds; raw is a JSON object, not read by
+// the host, and holds this provider's section only: {} where it has none.
 type Configurer interface {
 	Configure(ctx context.Context, raw json.RawMessage) error
 }

@@ -42,7 +42,7 @@ func (h Hooks) of(what core.What) func(Event) {
 // Event is one thing that happened. It holds no secret. Fields that do not apply
 // are zero.
 type Event struct {
-	What        string // such as "token-renewed"; stable
+	What        string // such as "token-renewed"; stable, docs/events.md lists all
 	Op          string // the operation it is about: obtain, renew, cancel, stage or store
 	Apps        []appregistry.AppKey
 	Authority   appregistry.Authority
@@ -210,9 +210,11 @@ func (ev Event) attrs() []slog.Attr {
 	if ev.Target != (appregistry.Target{}) {
 		text("target", ev.Target.String())
 	}
-	text("reason", ev.Reason)
 	if ev.Err != nil {
 		text("error", ev.Err.Error())
+	}
+	if ev.Err == nil || ev.Err.Error() != ev.Reason {
+		text("reason", ev.Reason)
 	}
 	date := func(key string, at time.Time) {
 		if !at.IsZero() {

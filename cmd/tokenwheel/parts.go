@@ -135,8 +135,11 @@ func (c *config) openProvider(ctx context.Context, section providerConfig, log *
 		return nil, err
 	}
 	if plugins.AbilitiesOf(process).Configure {
-		var raw []byte
-		if raw, err = json.Marshal(section.Config); err == nil {
+		raw := []byte("{}")
+		if len(section.Config) > 0 {
+			raw, err = json.Marshal(section.Config)
+		}
+		if err == nil {
 			err = process.Configure(ctx, raw)
 		}
 	}

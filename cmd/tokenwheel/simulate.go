@@ -108,10 +108,15 @@ func (f *simulateFlags) world(c *cobra.Command) (sim.Config, error) {
 	if !(f.days > 0 && f.days <= 3650) {
 		return cfg, fmt.Errorf("--days %v: want more than 0, and at most 3650", f.days)
 	}
+	for name, ok := range map[string]bool{"calls-per-second": f.rate > 0, "renew-interval": f.interval > 0, "max-lifetime": f.max > 0} {
+		if flag := c.Flags().Lookup(name); flag.Changed && !ok {
+			return cfg, fmt.Errorf("--%s %s: want more than 0", name, flag.Value)
+		}
+	}
 	if err := f.engine(&cfg); err != nil {
 		return cfg, err
 	}
-	if err := f.faults(c.Flags(), &cfg.Faults); err != nil {
+	if err := f.faults(c.Flags(), &cfg.Faults, cfg.Length); err != nil {
 		return cfg, err
 	}
 	return cfg, cfg.Validate()

@@ -84,6 +84,11 @@ func TestSimulate_RefusesWhatItCannotRun(t *testing.T) {
 		{"--token-loss service9@day3", "there are 2"},
 		{"--clock-step 10h", "LENGTH@WHEN"},
 		{"--renew-interval 1s", "5s or more"},
+		{"--renew-interval 0s", "more than 0"},
+		{"--calls-per-second 0", "more than 0"},
+		{"--days 2 --outage service1=6h@day2", "the run ends after 48h0m0s"},
+		{"--days 2 --token-loss service1@day15", "raise --days"},
+		{"--days 2 --clock-step 1h@day9", "raise --days"},
 		{"--max-lifetime 1h", "shorter than"},
 	} {
 		fails(t, exitLocal, []string{c.want}, append([]string{"simulate"}, strings.Fields(c.args)...)...)

@@ -14,7 +14,7 @@ import (
 )
 
 const outageUsage = "PART=LENGTH/PERIOD at a random time in each, or PART=LENGTH@WHEN; PART is service1 and so on, service (one after the other), kdc, failover, store or sleep. " +
-	"Replaces that part's of the mix; PART=none removes them. Such as service=2h/week, kdc=30m/day, service1=6h@day3, sleep=10h@day4+2h"
+	"Replaces that part's of the mix; PART=none removes them. Such as service=2h/week, kdc=30m/day, service1=6h@day3, sleep=10h@day4+2h; day0 is the first"
 
 // share is a part of all calls, written as 0.05 or 5%.
 type share float64
@@ -47,8 +47,15 @@ func (f *shareFlags) add(fs *pflag.FlagSet) {
 	fs.Var(&f.store, "store-fail", "commits that fail, half of them with effect")
 }
 
-// faults puts together the mix and what the flags change of it.
-func (f *simulateFlags) faults(set *pflag.FlagSet, out *sim.Faults) error {
+// faults puts together the mix and what the flags change of it. What a flag asks for
+// behind the run's end would pass for something that was borne.
+func (f *simulateFlags) faults(set *pflag.FlagSet, out *sim.Faults, length time.Duration) error {
+	within := func(at time.Duration) error {
+		if at >= length {
+			return fmt.Errorf("it begins after %v, and the run ends after %v: raise --days (day0 is the first)", at, length)
+		}
+		return nil
+	}
 	switch f.mix {
 	case "m01":
 		*out = sim.M01()
@@ -74,6 +81,9 @@ func (f *simulateFlags) faults(set *pflag.FlagSet, out *sim.Faults) error {
 	replaced := map[sim.Part]bool{}
 	for _, text := range f.outages {
 		o, part, err := parseOutage(text)
+		if err == nil {
+			err = within(o.At)
+		}
 		if err != nil {
 			return fmt.Errorf("--outage %q: %w", text, err)
 		}
@@ -93,6 +103,9 @@ func (f *simulateFlags) faults(set *pflag.FlagSet, out *sim.Faults) error {
 			continue
 		}
 		l, err := parseLoss(text)
+		if err == nil {
+			err = within(l.At)
+		}
 		if err != nil {
 			return fmt.Errorf("--token-loss %q: %w", text, err)
 		}
@@ -100,6 +113,9 @@ func (f *simulateFlags) faults(set *pflag.FlagSet, out *sim.Faults) error {
 	}
 	for _, text := range f.steps {
 		by, at, err := parseAt(text)
+		if err == nil {
+			err = within(at)
+		}
 		if err != nil {
 			return fmt.Errorf("--clock-step %q: %w", text, err)
 		}

@@ -66,6 +66,7 @@ func adviseStore(err error) error {
 		{sealedstore.ErrForged, "tokenwheel store check says which values; restore a backup if somebody else could write to the file"},
 		{boltstore.ErrInsecure, "see who owns the file and its directory, and run this as the daemon's user"},
 		{os.ErrExist, "name a file that is not there yet"},
+		{os.ErrNotExist, "check the path: neither the store nor a directory is made here"},
 	} {
 		if errors.Is(err, c.is) {
 			return advise(err, "%s", c.next)

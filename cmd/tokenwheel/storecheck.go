@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,8 +25,8 @@ type storeReport struct {
 	// Keys counts the sealed values by the id of their key, values in clear under
 	// "none".
 	Keys     map[string]int `json:"keys,omitempty"`
-	Backup   string         `json:"backup,omitempty"` // the last verified one
-	BackupOf string         `json:"backupOf,omitempty"`
+	Backup   string         `json:"backup,omitempty"`  // the last verified one
+	BackupOf time.Time      `json:"backupOf,omitzero"` // when it was made
 	Warnings []string       `json:"warnings,omitempty"`
 	Problems []string       `json:"problems,omitempty"`
 
@@ -105,7 +106,7 @@ func checkStore(path string, keys *sealedstore.Keys) (*storeReport, error) {
 		r.Problems = append(r.Problems, "it is not sealed, and there is a key file: the daemon does not open it")
 	}
 	if to, at := boltstore.LastBackup(path); to != "" {
-		r.Backup, r.BackupOf = to, date(at)
+		r.Backup, r.BackupOf = to, at
 	}
 	return r, nil
 }
@@ -162,7 +163,7 @@ func (r *storeReport) show(t *table) {
 		t.row("Key "+id+":", strconv.Itoa(r.Keys[id]))
 	}
 	if r.Backup != "" {
-		t.row("Last backup:", r.Backup+" of "+r.BackupOf)
+		t.row("Last backup:", r.Backup+" of "+date(r.BackupOf))
 	}
 	for _, w := range r.Warnings {
 		t.line("warning: %s", w)
@@ -181,7 +182,7 @@ func (r *storeReport) err() error {
 	case !r.sealed && r.keys != nil:
 		return advise(err, "tokenwheel store rekey seals it; or take store-key out of the configuration")
 	case r.Backup != "":
-		return advise(err, "with the daemon stopped, move the file away and copy %s, made %s, to its place, mode 0600", r.Backup, r.BackupOf)
+		return advise(err, "with the daemon stopped, move the file away and copy %s, made %s, to its place, mode 0600", r.Backup, date(r.BackupOf))
 	}
 	return advise(err, "no backup made by tokenwheel store backup is known; restore the file from where you keep copies, or move it away: the daemon then begins with no applications")
 }

@@ -84,9 +84,9 @@ type Loser struct {
 // Calls counts the calls to one service.
 type Calls struct {
 	Sent      int            `json:"sent"`
-	Accepted  map[string]int `json:"accepted"` // by operation
-	Declined  map[string]int `json:"declined"` // answered by the service with an error
-	Failed    int            `json:"failed"`   // by fault, with or without effect
+	Accepted  map[string]int `json:"accepted,omitempty"` // by operation
+	Declined  map[string]int `json:"declined,omitempty"` // answered by the service with an error
+	Failed    int            `json:"failed"`             // by fault, with or without effect
 	PerSecond int            `json:"perSecond"`
 
 	second   time.Duration

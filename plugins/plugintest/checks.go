@@ -241,6 +241,9 @@ func checkUnknown(ctx context.Context, s *subject) error {
 		if leaks(err, t.Password) {
 			return fmt.Errorf("renew %s: the error's text shows the password", t)
 		}
+		if k := plugins.KindOf(err); k == plugins.KindRetry || k == plugins.KindSuspect {
+			return fmt.Errorf("renew %s, which the service never issued or has cancelled: kind %s, want replace, denied or refused (%w)", t, k, err)
+		}
 		if err := s.provider.Cancel(ctx, t.Clone()); err != nil && leaks(err, t.Password) {
 			return fmt.Errorf("cancel %s: the error's text shows the password", t)
 		}
@@ -263,7 +266,7 @@ func checkConcurrency(ctx context.Context, s *subject) error {
 			wg.Go(func() {
 				defer func() {
 					if v := recover(); v != nil {
-						errs[i] = fmt.Errorf("the provider panicked (%T)", v)
+						errs[i] = panicked(v)
 					}
 				}()
 				errs[i] = phase(i)
@@ -291,15 +294,21 @@ func checkContext(ctx context.Context, s *subject) error {
 		"cancel": func() { _ = s.provider.Cancel(ended, token.Clone()) },
 	}
 	for _, name := range slices.Sorted(maps.Keys(calls)) {
-		returned := make(chan any, 1)
+		returned := make(chan error, 1)
 		go func() {
-			defer func() { returned <- recover() }()
+			defer func() {
+				var err error
+				if v := recover(); v != nil {
+					err = panicked(v)
+				}
+				returned <- err
+			}()
 			calls[name]()
 		}()
 		select {
-		case v := <-returned:
-			if v != nil {
-				return fmt.Errorf("%s: the provider panicked (%T)", name, v)
+		case err := <-returned:
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
 			}
 		case <-time.After(s.expect.Prompt):
 			return fmt.Errorf("%s did not return within %s under an ended context", name, s.expect.Prompt)

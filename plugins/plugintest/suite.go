@@ -16,6 +16,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -128,7 +131,7 @@ func guarded(ctx context.Context, s *subject, run func(context.Context, *subject
 	go func() {
 		defer func() {
 			if v := recover(); v != nil {
-				result <- fmt.Errorf("the provider panicked (%T)", v)
+				result <- panicked(v)
 			}
 		}()
 		result <- run(ctx, s)
@@ -144,6 +147,22 @@ func guarded(ctx context.Context, s *subject, run func(context.Context, *subject
 	case <-time.After(s.expect.Prompt):
 		return errors.New("a call did not return after its context had ended")
 	}
+}
+
+// panicked says of a panic that is being recovered where it was. Its text could hold
+// a secret, a line of code does not.
+func panicked(v any) error {
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
+	for inPanic, more := false, true; more; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		if inPanic && !strings.HasPrefix(f.Function, "runtime.") {
+			return fmt.Errorf("the provider panicked (%T) at %s:%d", v, filepath.Base(f.File), f.Line)
+		}
+		inPanic = inPanic || f.Function == "runtime.gopanic"
+	}
+	return fmt.Errorf("the provider panicked (%T)", v)
 }
 
 // OverWire is p behind the two adapters of the wire, joined in memory. Both ends

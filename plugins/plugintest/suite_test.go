@@ -15,17 +15,6 @@ import (
 	"github.com/tokenwheel/tokenwheel/plugins/plugintest"
 )
 
-// TestGoodProviderPassesEveryWay runs the whole suite on the example:
-// called directly, over the wire in memory, and as a process.
-func TestGoodProviderPassesEveryWay(t *testing.T) {
-	t.Parallel()
-	plugintest.Run(t, plugintest.Config{
-		New:     func(testing.TB) plugins.Provider { return &pass.Provider{} },
-		Program: plugintest.Build(t, "../../examples/gatepass"),
-		Section: []byte(`{"life": "1h", "max": "24h"}`),
-	})
-}
-
 // TestReplaceOnlyProviderPasses: a service that cannot renew is a good provider
 // when it says so.
 func TestReplaceOnlyProviderPasses(t *testing.T) {
@@ -108,6 +97,13 @@ func TestBadProvidersAreFound(t *testing.T) {
 			}
 			return expires, err
 		}}, "want replace", false},
+		{"what is no identifier is retried", &bad{renew: func(ctx context.Context, b *bad, t plugins.Token) (time.Time, error) {
+			expires, err := b.Provider.Renew(ctx, t)
+			if plugins.KindOf(err) == plugins.KindRefused {
+				err = errors.New("something went wrong")
+			}
+			return expires, err
+		}}, "kind retry, want replace, denied or refused", false},
 		{"ignores its context", &bad{renew: func(ctx context.Context, b *bad, t plugins.Token) (time.Time, error) {
 			if ctx.Err() != nil {
 				select {}
@@ -146,6 +142,7 @@ func TestBadProvidersAreFound(t *testing.T) {
 			return expires, err
 		}}, "renew changed the bytes", true},
 		{"hands out the bytes it keeps", sharing(), "after the caller overwrote", true},
+		{"panics, and where", &bad{renew: func(context.Context, *bad, plugins.Token) (time.Time, error) { panic("ouch") }}, "at suite_test.go:", true},
 		{"panics", &bad{renew: func(context.Context, *bad, plugins.Token) (time.Time, error) { panic("ouch") }}, "panic", false},
 		{"obtains from anywhere", &bad{obtain: func(ctx context.Context, b *bad, r plugins.ObtainRequest) ([]plugins.Grant, error) {
 			r.Services = nil
