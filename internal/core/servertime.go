@@ -2,6 +2,7 @@ package core
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
@@ -22,9 +23,10 @@ const farthest = 100 * 365 * 24 * time.Hour
 type clocks struct {
 	wall     time.Time // ours at boot time 0, as of the start
 	measured map[appregistry.Authority]time.Time
-	// behind is the same by what an earlier session measured, where the clock was
-	// behind ours: not believed, but held possible before anything is given up.
-	behind map[appregistry.Authority]time.Time
+	// behind has the same by what earlier sessions measured, where the clock was
+	// behind ours, earliest first: not believed, but held possible before anything is
+	// given up. There are several where our clock was stepped in between.
+	behind map[appregistry.Authority][]time.Time
 	// doubtful: its clock is later than ours says, and nobody knows by how much.
 	doubtful map[appregistry.Authority]bool
 }
@@ -46,25 +48,37 @@ func (k *clocks) boot(a appregistry.Authority, date time.Time) time.Duration {
 	if date.IsZero() {
 		return never
 	}
-	return min(max(date.Sub(k.origin(a)), -farthest), farthest)
+	return after(k.origin(a), date)
 }
 
 // last is the latest boot time at which the authority's clock may show the date:
 // nothing is given up before.
 func (k *clocks) last(a appregistry.Authority, date time.Time) time.Duration {
 	at := k.boot(a, date)
-	if o, ok := k.behind[a]; ok && at != never {
-		at = max(at, min(max(date.Sub(o), -farthest), farthest))
+	if at != never && len(k.behind[a]) > 0 {
+		at = max(at, after(k.behind[a][0], date))
 	}
 	return at
 }
 
+// after is how long after boot time 0 a clock shows the date that showed origin then.
+func after(origin, date time.Time) time.Duration {
+	return min(max(date.Sub(origin), -farthest), farthest)
+}
+
 // renewedUntil learns from a renewal whose new date is past by what we believe,
-// and is not if the clock is as far behind as it was.
+// and is not if the clock is as far behind as it was. Of several ways in which it may
+// be, the latest clock is taken, which leaves tokens less to live.
 func (k *clocks) renewedUntil(a appregistry.Authority, expires time.Time, now time.Duration) {
-	if o, ok := k.behind[a]; ok && k.boot(a, expires)-now < leastWait && k.last(a, expires)-now >= leastWait {
-		k.measured[a] = o
-		delete(k.behind, a)
+	if k.boot(a, expires)-now >= leastWait {
+		return
+	}
+	for i, o := range slices.Backward(k.behind[a]) {
+		if after(o, expires)-now >= leastWait {
+			k.measured[a], k.doubtful[a] = o, true
+			k.behind[a] = k.behind[a][:i]
+			return
+		}
 	}
 }
 
@@ -132,7 +146,11 @@ func (k *clocks) restore(a appregistry.Authority, skew time.Duration) {
 	if skew > 0 {
 		k.measured[a] = o
 	}
-	if have, ok := k.behind[a]; skew < 0 && (!ok || o.Before(have)) {
-		k.behind[a] = o
+	if skew >= 0 {
+		return
+	}
+	at, _ := slices.BinarySearchFunc(k.behind[a], o, time.Time.Compare)
+	if near := k.behind[a][max(0, at-1):min(at+1, len(k.behind[a]))]; !slices.ContainsFunc(near, func(x time.Time) bool { return x.Sub(o).Abs() < time.Second }) {
+		k.behind[a] = slices.Insert(k.behind[a], at, o)
 	}
 }

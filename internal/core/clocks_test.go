@@ -1,0 +1,52 @@
+package core_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tokenwheel/tokenwheel/internal/core"
+)
+
+// Our clock was ten years ahead and then an hour less, and records of before and after
+// that tell how far behind it the service was. After a restart the earlier ones would
+// have it an hour too early, and tokens live an hour longer than they do.
+func TestB91_OfSeveralClocksThatAServiceMayHaveTheLatestIsTaken(t *testing.T) {
+	w := newWorld(t, 2*time.Hour, 12*time.Hour)
+	w.cfg.Policy.Jitter = -1
+	w.crash()
+	start := w.wall
+	w.svc.now = func() time.Time { return start.Add(w.boot) }
+	register := func(id string) string {
+		tok := w.svc.issue("alice")
+		b := core.Brought{Authority: ns1, Identity: w.svc.identity(tok)} // nothing can be obtained
+		w.mustDone(w.register(registration{app: app(id), bring: bring(tok), brought: map[string]core.Brought{"ns1": b}}))
+		return string(tok.Identifier)
+	}
+	until := func(at time.Duration) { w.run(at - w.boot) }
+	until(45 * time.Minute)
+	register("old") // renewed each hour and a half
+	until(8 * time.Hour)
+	young := register("young")
+	w.wall = start.AddDate(10, 0, 0)
+	until(9*time.Hour + 40*time.Minute) // young was renewed ten minutes ago
+	w.wall = w.wall.Add(-time.Hour)
+	until(10*time.Hour + 50*time.Minute) // old was renewed
+	w.crash()
+	failed := false
+	w.svc.fault = func(op, id string) error {
+		if id == young && !failed {
+			failed = true
+			return errDown
+		}
+		return nil
+	}
+	for range 12 * 6 { // old is renewed to its max date first, which tells no life
+		w.run(10 * time.Minute)
+		if !w.valid("young", "ns1") {
+			t.Fatalf("the token is dead at %v", w.boot)
+		}
+		if w.boot > 19*time.Hour {
+			break
+		}
+	}
+}
