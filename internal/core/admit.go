@@ -344,6 +344,10 @@ func (c *Core) leave(a *app, why error) {
 	if c.rivals[rec.App.Key()] == rec.Seq {
 		delete(c.rivals, rec.App.Key())
 	}
+	leaver := rec.Seq
+	if errors.Is(why, errSuperseded) {
+		leaver = 0 // its readers stay
+	}
 	entries := map[appregistry.EntryID]struct{}{}
 	for _, h := range rec.Holdings {
 		entries[h.Entry] = struct{}{}
@@ -369,11 +373,11 @@ func (c *Core) leave(a *app, why error) {
 		}
 	}
 	for _, e := range slices.Sorted(maps.Keys(entries)) {
-		c.leaveEntry(e, errors.Is(why, errSuperseded))
+		c.leaveEntry(e, leaver)
 	}
 	for _, id := range published {
 		if t := c.token(id); t != nil {
-			c.release(t, false)
+			c.release(t, leaver)
 		}
 	}
 	if !errors.Is(why, errSuperseded) && c.reg.AppByKey(rec.App.Key()) == nil {
@@ -387,10 +391,10 @@ func (c *Core) leave(a *app, why error) {
 	})
 }
 
-func (c *Core) leaveEntry(id appregistry.EntryID, stays bool) {
+func (c *Core) leaveEntry(id appregistry.EntryID, leaver uint64) {
 	for _, id := range slices.Clone(c.reg.TokensOf(id)) {
 		if t := c.token(id); t != nil {
-			c.release(t, stays)
+			c.release(t, leaver)
 		}
 	}
 	c.sweepEntry(id)

@@ -10,7 +10,7 @@ import (
 // bring finds or makes the token that an application brought, and its hold on it.
 func (c *Core) bring(rec *appregistry.AppRecord, b *Brought) (*token, appregistry.Holding) {
 	h := appregistry.Holding{Alias: b.Alias, Kind: b.Token.Kind, Service: b.Token.Service, Lent: lent(&rec.App, b)}
-	keep := false
+	keep, until, readUntil := false, time.Time{}, time.Duration(0)
 	if known := c.reg.TokenByKey(b.digests); known != nil {
 		e := c.reg.Entry(known.Entry)
 		if e != nil && e.Current != 0 && !ended(known.State) && !leaving(known.State) {
@@ -34,12 +34,14 @@ func (c *Core) bring(rec *appregistry.AppRecord, b *Brought) (*token, appregistr
 			return t, h
 		}
 		// It was to be cancelled or only remembered: it begins anew, proof and
-		// all, but who once asked to keep it is not forgotten.
-		keep = known.Keep
-		c.forget(c.token(known.ID))
+		// all, but who once asked to keep it is not forgotten, nor are readers
+		// who have it.
+		was := c.token(known.ID)
+		keep, until, readUntil = known.Keep, known.ReadUntil, was.readUntil
+		c.forget(was)
 	}
 	t := c.addToken(c.broughtToken(b))
-	t.rec.Keep = keep
+	t.rec.Keep, t.rec.ReadUntil, t.readUntil = keep, until, readUntil
 	e := &appregistry.EntryRecord{ID: appregistry.EntryID(c.reg.NewID()), Authority: b.Authority, Alias: b.Alias, Current: t.rec.ID}
 	e.Supply = b.supply(e.ID)
 	t.rec.Entry = e.ID

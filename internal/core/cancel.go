@@ -16,16 +16,17 @@ const rememberFor = 24 * time.Hour
 
 // release lets a token go when nobody needs it: at once where its entry has no
 // holder left, else a grace after the time at which the readers of the last set
-// with it look for the next one. Those are waited for without a holder too where
-// their application stays.
-func (c *Core) release(t *token, stays bool) {
+// with it look for the next one. Those are waited for without a holder too, but for
+// those of an application that leaves.
+func (c *Core) release(t *token, leaver uint64) {
 	if c.token(t.rec.ID) != t || ended(t.rec.State) || leaving(t.rec.State) || c.reg.Referenced(t.rec.ID) {
 		return
 	}
 	if c.candidate(t) && c.inUse(c.supplyFor(c.entry(t).Supply)) {
 		return // it is about to take its place
 	}
-	if len(c.reg.Holders(t.rec.Entry)) > 0 || stays && t.readUntil > c.now.Boot {
+	wait := t.readUntil > c.now.Boot && (t.readBy == 0 || t.readBy != leaver)
+	if len(c.reg.Holders(t.rec.Entry)) > 0 || wait {
 		if c.carryRetired(t) {
 			return
 		}

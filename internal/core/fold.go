@@ -124,6 +124,7 @@ const (
 	hasReaders
 	timerIsNext // the timer is set for what is next, as it mostly is
 	isStored
+	hasReader // of one application only
 )
 
 // Fold implements [appregistry.Session].
@@ -150,6 +151,7 @@ func (t *token) Fold(b []byte) ([]byte, bool) {
 	mark(isWarned, t.warned)
 	mark(hasFailures, t.failures != 0)
 	mark(hasReaders, t.readUntil != 0)
+	mark(hasReader, t.readBy != 0)
 	mark(timerIsNext, t.timer.isSet() && t.rec != nil && t.timer.at == t.next())
 	f := folder{b: binary.AppendUvarint(b, flags)}
 	if flags&hasTimer != 0 {
@@ -163,6 +165,9 @@ func (t *token) Fold(b []byte) ([]byte, bool) {
 	f.time(flags&hasCancel, t.cancelAt)
 	f.time(flags&hasRenewed, t.renewedAt)
 	f.time(flags&hasReaders, t.readUntil)
+	if t.readBy != 0 {
+		f.b = binary.AppendUvarint(f.b, t.readBy)
+	}
 	if t.failures != 0 {
 		f.b = binary.AppendUvarint(f.b, uint64(t.failures))
 	}
@@ -188,6 +193,9 @@ func (t *token) unfold(b []byte) {
 	u.time(flags&hasReaders, &t.readUntil)
 	t.fixed, t.dead = flags&isFixed != 0, flags&isDead != 0
 	t.warned, t.stored = flags&isWarned != 0, flags&isStored != 0
+	if flags&hasReader != 0 {
+		t.readBy = u.uvarint()
+	}
 	if flags&hasFailures != 0 {
 		t.failures = int(u.uvarint())
 	}

@@ -42,12 +42,17 @@ func (c *Core) published(a *app, r *round) {
 		if a.restored {
 			until = max(until, c.toldAtMost(t))
 		}
+		if t.readUntil == 0 {
+			t.readBy = a.rec.Seq
+		} else if t.readBy != a.rec.Seq {
+			t.readBy = 0
+		}
 		if until > t.readUntil {
 			t.readUntil, t.rec.ReadUntil = until, c.wall(until)
 			c.reg.PutToken(t.rec)
 		}
 		if !c.reg.Referenced(id) {
-			c.release(t, true)
+			c.release(t, 0)
 		}
 	}
 	if a.changed {

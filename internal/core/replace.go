@@ -134,15 +134,15 @@ func (c *Core) promote(t *token) {
 			c.changed(c.app(seq))
 		}
 		if old != nil && c.token(old.rec.ID) == old {
-			c.release(old, false)
+			c.release(old, 0)
 		}
 		for _, id := range overtaken {
 			if u := c.token(id); u != nil {
-				c.release(u, false)
+				c.release(u, 0)
 			}
 		}
 		if !c.reg.Referenced(t.rec.ID) && c.token(t.rec.ID) == t {
-			c.release(t, false)
+			c.release(t, 0)
 		}
 	})
 	c.supplyReady(s)

@@ -269,7 +269,7 @@ func (c *Core) resumeSome() {
 	case len(p.loose) > 0:
 		each(c, next(&p.loose, some), func(id appregistry.TokenID) {
 			if t := c.token(id); t != nil {
-				c.release(t, true)
+				c.release(t, 0)
 			}
 		})
 	}

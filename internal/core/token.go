@@ -27,6 +27,7 @@ type token struct {
 	dead      bool          // its service said so
 	renewedAt time.Duration // the last success
 	readUntil time.Duration // when the last readers of a set with it look for the next one
+	readBy    uint64        // whose readers they are; 0: those of several, or nobody knows
 	gates     []uint64      // applications whose first set waits for its first answer
 	stored    bool          // by an earlier session, and nothing is planned for it in this one
 	warned    bool          // of an end that nobody here can put off
