@@ -18,9 +18,10 @@ func newStatus() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status [--fail-on DURATION]",
 		Short: "Show the daemon at a glance",
-		Long: `Show the daemon at a glance, as far as you may see. With --fail-on exit with code 4
-if an application lacks a token, holds one that ends within that time, is not ready
-or cannot be staged, and name application, service, time to death and reason.`,
+		Long: `Show the daemon at a glance, as far as you may see. An entry is a token and what takes
+its place, however many applications hold it. With --fail-on exit
+with code 4 if an application lacks a token, holds one that ends within that time, is
+not ready or cannot be staged, and name application, service, time to death and reason.`,
 		Args: cobra.NoArgs,
 	}
 	d, output := addressFlags(c), outputFlag(c)

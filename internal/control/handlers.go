@@ -60,7 +60,12 @@ func (s *Server) register(q request) (any, error) {
 	if err := admit(ctx, app); err != nil {
 		return nil, q.waitsFor(app.Key(), err)
 	}
-	return q.app(app.Key())
+	a, err := q.app(app.Key())
+	if p, ok := errors.AsType[*Problem](err); ok && p.Code == codeNotFound {
+		p.Detail = fmt.Sprintf("app %q: registered, and let go again: its first answer was a no, or somebody unregistered it", app.Key().String())
+		p.Next = "register it with --wait, which says why; or see the daemon's log"
+	}
+	return a, err
 }
 
 // waitsFor says of an application that is registered and not ready what is missing.

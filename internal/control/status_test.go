@@ -44,6 +44,9 @@ func (e told) Remembered(context.Context) ([]appregistry.TokenStatus, error) {
 	return e.remembered, nil
 }
 
+// Admit takes what is gone when it is looked for.
+func (told) Admit(context.Context, appregistry.App) error { return nil }
+
 // Register waits as long as it may, for an application that never gets ready.
 func (told) Register(ctx context.Context, app appregistry.App) error {
 	<-ctx.Done()
@@ -129,6 +132,14 @@ func TestClient_WaitThatTimesOutSaysThatTheRegistrationStands(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%v does not say %q", err, why)
 		}
+	}
+}
+
+// A no can come before the answer that the registration is recorded.
+func TestClient_RegisteredAndLetGoAtOnce(t *testing.T) {
+	_, err := serve(t, told{}).Register(t.Context(), control.Registration{ID: "a", User: "u"})
+	if codeOf(err) != "not-found" || !strings.Contains(err.Error(), "let go again") {
+		t.Errorf("got %v, want that it was registered and let go", err)
 	}
 }
 
