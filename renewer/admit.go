@@ -45,14 +45,8 @@ func (c Client) registration(ctx context.Context, app appregistry.App) (core.Reg
 	}
 	ev := core.Register{Caller: core.Caller(c.caller), App: app, UUID: randomUUID()}
 	ev.App.Credentials.Tokens = nil
-	ev.Brought = make([]core.Brought, 0, len(app.Credentials.Tokens))
-	for alias, t := range app.Credentials.Tokens {
-		b, err := c.r.router.brought(ctx, c.caller, t.Clone())
-		if err != nil {
-			return core.Register{}, fmt.Errorf("token %q: %w", alias, err)
-		}
-		b.Alias = alias
-		ev.Brought = append(ev.Brought, b)
+	if ev.Brought, err = c.r.router.brought(ctx, c.caller, app.Credentials.Tokens); err != nil {
+		return core.Register{}, err
 	}
 	if ev.Plan, err = c.r.router.plan(ctx, app.Obtain); err != nil {
 		return core.Register{}, err

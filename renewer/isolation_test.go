@@ -53,6 +53,43 @@ func (f *flaky) Identify(ctx context.Context, t plugins.Token) (plugins.Identity
 	return f.lender.Identify(ctx, t)
 }
 
+// reader reads identifiers as it is told.
+type reader struct {
+	*lender
+	read func()
+}
+
+func (r *reader) Identify(ctx context.Context, t plugins.Token) (plugins.Identity, error) {
+	r.read()
+	return r.lender.Identify(ctx, t)
+}
+
+// A provider that hangs or throws over an identifier ends that registration in
+// time, and is named. Shows: U9.
+func TestY19_ProviderThatReadsNoIdentifierIsNamed(t *testing.T) {
+	block := make(chan struct{})
+	for what, read := range map[string]func(){"hangs": func() { <-block }, "throws": func() { panic("a bug of the provider") }} {
+		t.Run(what, func(t *testing.T) {
+			l := newLender(hadooptest.Lifetimes{})
+			bad := &reader{lender: newLender(hadooptest.Lifetimes{})}
+			bad.service = "bad:8020"
+			running(t, renewer.Config{Providers: map[string]plugins.Provider{"good": l, "bad": bad}, CallTimeout: 5 * time.Second, Stager: newShelf()}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+				block = make(chan struct{})
+				defer close(block)
+				job := bringing("job", issued(t, l, "alice"))
+				of := issued(t, bad.lender, "alice")
+				job.Credentials.Tokens[of.Service] = of
+				start := time.Now()
+				bad.read = read
+				err := r.Register(ctx, job)
+				if took := time.Since(start); err == nil || took > 5*time.Second || !strings.Contains(err.Error(), `provider "bad"`) || !strings.Contains(err.Error(), of.Service) {
+					t.Errorf("after %v: %v; want an error within 5 s that names the provider and the token", took, err)
+				}
+			})
+		})
+	}
+}
+
 func TestT02_UnreadIdentifierIsNobodys(t *testing.T) {
 	l, s := newLender(hadooptest.Lifetimes{}), newShelf()
 	f := &flaky{lender: l}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
@@ -194,8 +195,28 @@ func matches(instance string, list []plugins.Authority) map[serviceText][]match 
 	return byText
 }
 
-// brought finds out whose token an application brought along.
-func (r *router) brought(ctx context.Context, c Caller, t plugins.Token) (core.Brought, error) {
+// brought finds out whose tokens an application brought along.
+func (r *router) brought(ctx context.Context, c Caller, tokens map[string]plugins.Token) ([]core.Brought, error) {
+	all := make([]core.Brought, 0, len(tokens))
+	for alias, t := range tokens {
+		b, err := r.place(ctx, t.Clone())
+		if err != nil {
+			return nil, fmt.Errorf("token %q: %w", alias, err)
+		}
+		b.Alias = alias
+		all = append(all, b)
+	}
+	ids, err := r.identify(ctx, all)
+	for i, id := range ids {
+		b := &all[i]
+		b.Identity, b.Obtains = id, b.Obtains && id != nil && c.mayActFor(id.User)
+	}
+	return all, err
+}
+
+// place finds the one authority that a token belongs to, and whether tokens can be
+// obtained there.
+func (r *router) place(ctx context.Context, t plugins.Token) (core.Brought, error) {
 	found, err := r.find(ctx, t, false)
 	if err == nil && len(found) == 0 {
 		found, err = r.find(ctx, t, true)
@@ -207,15 +228,9 @@ func (r *router) brought(ctx context.Context, c Caller, t plugins.Token) (core.B
 	case 0:
 		return core.Brought{Token: t, Reason: "service-not-configured: no provider answers for this kind and service"}, nil
 	case 1:
-	default:
-		return core.Brought{Token: t, Reason: fmt.Sprintf("ambiguous: both %s and %s answer for this kind and service", found[0].authority, found[1].authority)}, nil
+		return core.Brought{Token: t, Authority: found[0].authority, Obtains: found[0].obtains}, nil
 	}
-	b := core.Brought{Token: t, Authority: found[0].authority}
-	if b.Identity, err = r.identify(ctx, r.providers[b.Authority.Instance], t); err != nil {
-		return core.Brought{}, err
-	}
-	b.Obtains = found[0].obtains && b.Identity != nil && c.mayActFor(b.Identity.User)
-	return b, nil
+	return core.Brought{Token: t, Reason: fmt.Sprintf("ambiguous: both %s and %s answer for this kind and service", found[0].authority, found[1].authority)}, nil
 }
 
 // find lists the authorities that a token may belong to. A provider that cannot
@@ -254,19 +269,38 @@ func (r *router) find(ctx context.Context, t plugins.Token, fresh bool) (found [
 	return found, nil
 }
 
-// identify reads a token's identifier; nil from a provider that reads none.
-func (r *router) identify(ctx context.Context, p plugins.Provider, t plugins.Token) (*plugins.Identity, error) {
-	if !plugins.AbilitiesOf(p).Identify {
-		return nil, nil
+// identify reads the identifiers of tokens, one after the other; nil where there is
+// no provider, or one that reads none.
+func (r *router) identify(ctx context.Context, tokens []core.Brought) ([]*plugins.Identity, error) {
+	reads := func(b core.Brought) bool {
+		p := r.providers[b.Authority.Instance]
+		return p != nil && plugins.AbilitiesOf(p).Identify
 	}
-	id, err := bounded(ctx, r.timeout, func(ctx context.Context) (plugins.Identity, error) {
-		return p.(plugins.Identifier).Identify(ctx, t)
+	if !slices.ContainsFunc(tokens, reads) {
+		return make([]*plugins.Identity, len(tokens)), nil
+	}
+	var at atomic.Int64 // the token that is being read
+	ids, err := bounded(ctx, r.timeout, func(ctx context.Context) ([]*plugins.Identity, error) {
+		ids := make([]*plugins.Identity, len(tokens))
+		for i, b := range tokens {
+			at.Store(int64(i))
+			if !reads(b) {
+				continue
+			}
+			id, err := r.providers[b.Authority.Instance].(plugins.Identifier).Identify(ctx, b.Token)
+			if err != nil {
+				return nil, err
+			}
+			id.Issued, id.Max = id.Issued.Round(0), id.Max.Round(0)
+			ids[i] = &id
+		}
+		return ids, nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("identifier of a token of kind %q for %q: %w", t.Kind, t.Service, err)
+		b := tokens[at.Load()]
+		return nil, fmt.Errorf("token %q: provider %q: identifier of kind %q for %q: %w", b.Alias, b.Authority.Instance, b.Token.Kind, b.Token.Service, err)
 	}
-	id.Issued, id.Max = id.Issued.Round(0), id.Max.Round(0)
-	return &id, nil
+	return ids, nil
 }
 
 // bounded asks a provider in the caller's stead: a panic is an error, and neither

@@ -34,14 +34,17 @@ func (r *Renewer) obtain(ctx context.Context, a core.Obtain) core.Event {
 	}
 	// What was granted is looked at even where time is up: it must not be lost.
 	ctx = context.WithoutCancel(ctx)
-	grants := make([]core.Grant, len(granted))
+	grants, tokens := make([]core.Grant, len(granted)), make([]core.Brought, len(granted))
 	for i, g := range granted {
 		g.Token, g.Expires, g.Max = g.Token.Clone(), g.Expires.Round(0), g.Max.Round(0)
-		id, err := r.router.identify(ctx, p, g.Token)
-		if err != nil {
-			return core.Obtained{Job: a.Job, Err: fmt.Errorf("provider %q: obtain for %s: %w", instance, a.Request.User, plugins.Suspect(err))}
-		}
-		grants[i] = core.Grant{Grant: g, Identity: id}
+		grants[i].Grant, tokens[i] = g, core.Brought{Alias: g.Alias, Authority: a.Authority, Token: g.Token}
+	}
+	ids, err := r.router.identify(ctx, tokens)
+	if err != nil {
+		return core.Obtained{Job: a.Job, Err: fmt.Errorf("obtain for %s: %w", a.Request.User, plugins.Suspect(err))}
+	}
+	for i, id := range ids {
+		grants[i].Identity = id
 	}
 	return core.Obtained{Job: a.Job, Grants: grants, Sent: sent}
 }
