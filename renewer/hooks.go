@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
@@ -64,6 +65,7 @@ type notices struct {
 	log    *slog.Logger
 	signal chan struct{}
 	done   chan struct{}
+	takes  atomic.Uint32 // the levels that the log takes, as of the last look
 
 	mu      sync.Mutex // guards what follows
 	waiting []core.Notify
@@ -75,12 +77,31 @@ type notices struct {
 const mostWaiting = 1 << 16
 
 func newNotices(h Hooks, log *slog.Logger) *notices {
-	return &notices{hooks: h, log: log, signal: make(chan struct{}, 1), done: make(chan struct{})}
+	n := &notices{hooks: h, log: log, signal: make(chan struct{}, 1), done: make(chan struct{})}
+	n.look()
+	return n
+}
+
+// lookEach is how soon a change of the log's level is noticed at the latest.
+const lookEach = 10 * time.Second
+
+// look asks the log which levels it takes. It is somebody else's code, which the
+// loop does not wait for.
+func (n *notices) look() {
+	var takes uint32
+	for _, level := range []slog.Level{slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
+		_ = attempt(func() {
+			if n.log.Enabled(context.Background(), level) {
+				takes |= 1 << level
+			}
+		})
+	}
+	n.takes.Store(takes)
 }
 
 // hears reports whether a hook or the log, at its present level, takes a notice.
 func (n *notices) hears(what core.What) bool {
-	return n.hooks.Each != nil || n.hooks.of(what) != nil || n.log.Enabled(context.Background(), levelOf(what))
+	return n.hooks.Each != nil || n.hooks.of(what) != nil || n.takes.Load()&(1<<levelOf(what)) != 0
 }
 
 func (n *notices) put(a core.Notify) {
@@ -113,7 +134,7 @@ func (n *notices) close() {
 	select {
 	case <-n.done:
 	case <-limit.C:
-		n.log.Error("a hook does not return")
+		_ = attempt(func() { n.log.Error("a hook does not return") })
 	}
 }
 
@@ -121,7 +142,14 @@ const hearFor = 5 * time.Second
 
 func (n *notices) run() {
 	defer close(n.done)
-	for range n.signal {
+	again := time.NewTicker(lookEach)
+	defer again.Stop()
+	for {
+		select {
+		case <-n.signal:
+		case <-again.C:
+		}
+		n.look()
 		n.mu.Lock()
 		batch, dropped, closed := n.waiting, n.dropped, n.closed
 		n.waiting, n.dropped = nil, 0
@@ -130,7 +158,7 @@ func (n *notices) run() {
 			n.tell(a)
 		}
 		if dropped > 0 {
-			n.log.Warn("events dropped: a hook is too slow", "events", dropped)
+			_ = attempt(func() { n.log.Warn("events dropped: a hook is too slow", "events", dropped) })
 		}
 		if closed {
 			return
@@ -144,22 +172,23 @@ func (n *notices) tell(a core.Notify) {
 		Fingerprint: a.Fingerprint, Kind: a.Kind, Service: a.Service, Generation: a.Generation,
 		Target: a.Target, Reason: a.Reason, Err: a.Err, Next: a.Next, Expires: a.Expires,
 	}
-	n.write(a.What, ev)
-	n.call(n.hooks.of(a.What), ev)
-	n.call(n.hooks.Each, ev)
+	_ = attempt(func() { n.write(a.What, ev) })
+	for _, hook := range []func(Event){n.hooks.of(a.What), n.hooks.Each} {
+		if hook == nil {
+			continue
+		}
+		if err := attempt(func() { hook(ev) }); err != nil {
+			_ = attempt(func() { n.log.Error("a hook failed", "event", ev.What, "error", err) })
+		}
+	}
 }
 
-// call calls a hook. One that panics ends with that event: it must not end the
-// program that somebody else's tokens depend on.
-func (n *notices) call(hook func(Event), ev Event) {
-	defer func() {
-		if err := panicError(recover()); err != nil {
-			n.log.Error("a hook failed", "event", ev.What, "error", err)
-		}
-	}()
-	if hook != nil {
-		hook(ev)
-	}
+// attempt calls a hook, or the log. One that panics ends with that event: it must
+// not end the program that somebody else's tokens depend on.
+func attempt(f func()) (err error) {
+	defer func() { err = panicError(recover()) }()
+	f()
+	return nil
 }
 
 // levelOf is that of a notice in the log: problems as such, the rest as

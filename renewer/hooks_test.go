@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,7 +53,7 @@ func TestHooks_EachHearsWithoutTheOthers(t *testing.T) {
 	}
 }
 
-// The log is asked at each event whether it wants it, since its level may change.
+// The log is asked again and again which levels it wants, since they may change.
 func TestLog_HearsByItsPresentLevel(t *testing.T) {
 	var level slog.LevelVar
 	var text bytes.Buffer
@@ -68,5 +69,55 @@ func TestLog_HearsByItsPresentLevel(t *testing.T) {
 		if !strings.Contains(log, "msg="+what) {
 			t.Errorf("%s is not logged at level info", what)
 		}
+	}
+}
+
+// moody is a log that does as the test says.
+type moody struct {
+	slog.Handler
+	enabled, handle func()
+}
+
+func (m *moody) Enabled(context.Context, slog.Level) bool {
+	m.enabled()
+	return true
+}
+
+func (m *moody) Handle(context.Context, slog.Record) error {
+	m.handle()
+	return nil
+}
+
+// A log that hangs or throws, in whatever it is asked, costs no token.
+func TestLog_ThatHangsOrThrowsDelaysNoRenewal(t *testing.T) {
+	var block chan struct{}
+	var hang atomic.Bool
+	hangs := func() {
+		if hang.Load() {
+			<-block
+		}
+	}
+	throws := func() { panic("a bug of the log") }
+	well := func() {}
+	for name, log := range map[string]*moody{
+		"asked for its level, it hangs":  {enabled: hangs, handle: well},
+		"asked for its level, it throws": {enabled: throws, handle: well},
+		"told, it hangs":                 {enabled: well, handle: hangs},
+		"told, it throws":                {enabled: well, handle: throws},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, s := newLender(hadooptest.Lifetimes{RenewInterval: time.Hour, MaxLifetime: 48 * time.Hour}), newShelf()
+			running(t, renewer.Config{Providers: providers(l), Stager: s, Logger: slog.New(log)}, func(ctx context.Context, t *testing.T, r *renewer.Renewer) {
+				block = make(chan struct{})
+				must(t, r.Register(ctx, app("job", "hdfs")))
+				hang.Store(true)
+				time.Sleep(5 * time.Hour)
+				if n := l.count("renew"); n < 5 {
+					t.Errorf("%d renewals in five hours of tokens that live for one", n)
+				}
+				hang.Store(false)
+				close(block)
+			})
+		})
 	}
 }

@@ -61,7 +61,7 @@ type Config struct {
 	CallTimeout    time.Duration // of each call to a provider or stager; 0: 30 s
 
 	Hooks    Hooks
-	Logger   *slog.Logger // nil: silent
+	Logger   *slog.Logger // nil: silent; a change of its level is noticed within 10 s
 	Instance string       // names this installation; a store of another one is proved again before any cancel
 
 	// Clock gives the time since some fixed moment, never backwards and going on
