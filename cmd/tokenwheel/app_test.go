@@ -19,7 +19,7 @@ func TestP10_UnhealthyApplicationLooksIt(t *testing.T) {
 		"registered":     {func(tab *table) { showRegistered(tab, a) }, []string{"registered; not ready yet", "describe etl", "--wait"}},
 		"listed":         {func(tab *table) { showApps(tab, []control.App{a}) }, []string{"STAGED", a.Trouble}},
 		"described":      {func(tab *table) { describeApp(tab, a) }, []string{"Trouble:", a.Trouble}},
-		"in the status":  {func(tab *table) { showStatus(tab, control.Status{Troubles: troubles(a)}) }, []string{"alice/etl", "not-staged", a.Trouble}},
+		"in the status":  {func(tab *table) { showStatus(tab, control.Status{Restoring: 4711, Troubles: troubles(a)}) }, []string{"4711", "alice/etl", "not-staged", a.Trouble}},
 		"named at first": {func(tab *table) { tab.line("%s", troubleText(troubles(a)[0])) }, []string{"alice/etl: not-staged: " + a.Trouble}},
 		"a token's end": {func(tab *table) {
 			tab.line("%s", troubleText(control.Trouble{App: "alice/etl", Service: "nn:1", Ends: time.Unix(1, 0), Reason: "denied"}))

@@ -21,7 +21,10 @@ func newStatus() *cobra.Command {
 		Long: `Show the daemon at a glance, as far as you may see. An entry is a token and what takes
 its place, however many applications hold it. With --fail-on exit
 with code 4 if an application lacks a token, holds one that ends within that time, is
-not ready or cannot be staged, and name application, service, time to death and reason.`,
+not ready or cannot be staged, and name application, service, time to death and reason.
+
+After a start operators are told how much of what was stored waits to be planned yet,
+as "restoring": what ends soon goes first.`,
 		Args: cobra.NoArgs,
 	}
 	d, output := addressFlags(c), outputFlag(c)
@@ -49,6 +52,9 @@ func showStatus(t *table, s control.Status) {
 	t.row("Daemon:", "process "+strconv.Itoa(s.PID)+", since "+date(s.Started))
 	t.row("Applications:", fmt.Sprintf("%d, of them ready %d", s.Apps, s.Ready))
 	t.row("Entries:", strconv.Itoa(s.Entries))
+	if s.Restoring > 0 {
+		t.row("Restoring:", fmt.Sprintf("%d stored applications and tokens are not planned yet", s.Restoring))
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.Providers)) {
 		t.row("Policy of "+name+":", s.Providers[name])
 	}

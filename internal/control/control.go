@@ -179,6 +179,9 @@ type Status struct {
 	Ready   int            `json:"ready"`
 	Entries int            `json:"entries"`
 	Tokens  map[string]int `json:"tokens"` // by state
+	// Restoring is how many stored applications and tokens wait to be planned yet,
+	// after a start; told to operators.
+	Restoring int `json:"restoring,omitempty"`
 	// Providers says in words what is done with each provider's tokens.
 	Providers map[string]string `json:"providers,omitempty"`
 	Troubles  []Trouble         `json:"troubles"`

@@ -348,7 +348,7 @@ func (s *Server) status(q request) (any, error) {
 		return nil, err
 	}
 	st := Status{
-		PID: s.cfg.PID, Started: s.started, Apps: n.Apps, Ready: n.Ready, Entries: n.Entries, Tokens: map[string]int{},
+		PID: s.cfg.PID, Started: s.started, Apps: n.Apps, Ready: n.Ready, Entries: n.Entries, Tokens: map[string]int{}, Restoring: n.Restoring,
 		Providers: s.cfg.Policies, Troubles: []Trouble{},
 	}
 	for state, count := range n.Tokens {

@@ -24,6 +24,7 @@ type told struct {
 	control.Engine
 	apps       []renewer.AppStatus
 	remembered []appregistry.TokenStatus
+	restoring  int
 }
 
 func (e told) Apps(context.Context) ([]renewer.AppStatus, error) { return e.apps, nil }
@@ -39,7 +40,9 @@ func (told) EntriesOf(context.Context, appregistry.AppKey) ([]appregistry.Entry,
 	return nil, nil
 }
 func (told) Entries(context.Context) ([]appregistry.Entry, error) { return nil, nil }
-func (told) Counts(context.Context) (renewer.Counts, error)       { return renewer.Counts{}, nil }
+func (e told) Counts(context.Context) (renewer.Counts, error) {
+	return renewer.Counts{Restoring: e.restoring}, nil
+}
 func (e told) Remembered(context.Context) ([]appregistry.TokenStatus, error) {
 	return e.remembered, nil
 }
@@ -88,10 +91,13 @@ func TestP10_ApplicationThatIsNotWellIsATrouble(t *testing.T) {
 	unstaged.Trouble = "no such user there"
 	waiting.Ready = false
 	lacking.Ready, lacking.Missing = false, map[string]string{"bank": "denied"}
-	c := serve(t, told{apps: []renewer.AppStatus{well, unstaged, waiting, lacking}})
+	c := serve(t, told{apps: []renewer.AppStatus{well, unstaged, waiting, lacking}, restoring: 12})
 	st, err := c.Status(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if st.Restoring != 12 {
+		t.Errorf("%d are told to be restoring, want 12", st.Restoring)
 	}
 	want := []control.Trouble{
 		{App: "o/lacking", Service: "bank", Reason: "denied"},
