@@ -69,3 +69,6 @@ func DropRecord(path string, key []byte) error {
 
 // HolderPath is where the pid stands.
 var HolderPath = holderPath
+
+// Kept is the store that a keeper has open.
+func Kept(k *Keeper) *Store { return k.store }

@@ -128,7 +128,7 @@ func (c *config) listen() (net.Listener, error) {
 
 // instanceName tells this installation from a copy of its store elsewhere, and from
 // itself before a backup was restored: what either has proved is proved again.
-func instanceName(file *boltstore.Store) string {
+func instanceName(file *boltstore.Keeper) string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = ""

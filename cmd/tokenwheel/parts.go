@@ -211,7 +211,7 @@ func (c *config) openStaging(ctx context.Context) (out openedStaging, err error)
 type openedStore struct {
 	closers
 	store appregistry.Store
-	file  *boltstore.Store
+	file  *boltstore.Keeper
 	keys  *sealedstore.Keys
 }
 
@@ -230,7 +230,7 @@ func (c *config) openStore(ctx context.Context, o boltstore.Options) (out opened
 	if out.keys, err = readKeys(c.StoreKey); err != nil {
 		return out, err
 	}
-	if out.file, err = boltstore.Open(path, o); err != nil {
+	if out.file, err = boltstore.Keep(path, o); err != nil {
 		return out, err
 	}
 	out.closers = closers{out.file}
