@@ -3,13 +3,14 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"os/user"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,19 +38,12 @@ cancelled and no application unregistered by its end.`,
 		if err := l.err(); err != nil {
 			return advise(err, "mend the configuration; tokenwheel config check says whether all is well")
 		}
-		return l.run(c.Context(), l.logger(c.ErrOrStderr()))
+		signal.Ignore(syscall.SIGPIPE) // who reads the log may end, and the daemon must not
+		log, end := l.openLog(c.ErrOrStderr())
+		defer end.Close()
+		return l.run(c.Context(), log)
 	}
 	return c
-}
-
-func (c *config) logger(w io.Writer) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(c.Log.Level)) // was checked
-	options := &slog.HandlerOptions{Level: level}
-	if c.Log.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
 }
 
 // run opens the parts, in an order that finds another daemon before anything is

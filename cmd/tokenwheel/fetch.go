@@ -7,9 +7,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,6 +64,9 @@ $HADOOP_TOKEN_FILE_LOCATION unless --out names it.`,
 				return advise(errors.New("fetch: no file to write is given"), "name it with --out, or set HADOOP_TOKEN_FILE_LOCATION")
 			}
 			f.out = out
+		}
+		if f.watch {
+			signal.Ignore(syscall.SIGPIPE) // the file is kept up to date, whoever reads what is said of it
 		}
 		return f.run(c.Context(), c.OutOrStdout(), c.ErrOrStderr())
 	}

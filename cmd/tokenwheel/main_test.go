@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"slices"
@@ -17,7 +18,21 @@ import (
 	"github.com/tokenwheel/tokenwheel/plugins"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if args := os.Getenv("TOKENWHEEL_TEST_ARGS"); args != "" {
+		os.Args = append(os.Args[:1], strings.Fields(args)...)
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// process is a command that runs this program in a process of its own.
+func process(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	c := exec.Command(os.Args[0])
+	c.Env = append(os.Environ(), "TOKENWHEEL_TEST_ARGS="+strings.Join(args, " "))
+	return c
+}
 
 const self = "tokenwheel/127.0.0.1"
 
