@@ -15,21 +15,25 @@ type connections struct {
 	mu     sync.Mutex // guards the fields below
 	users  map[net.Conn]uint32
 	counts map[uint32]int
+	full   map[uint32]bool // who was told of, until he has half of his connections
 }
 
-// add takes a user's connection in and returns how many he has now; one that
-// would be too many it leaves out.
-func (c *connections) add(conn net.Conn, uid uint32) int {
+// add takes a user's connection in; one that would be too many it leaves out. It
+// says whether that is to be told, which a user cannot have done at will.
+func (c *connections) add(conn net.Conn, uid uint32) (ok, tell bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.users == nil {
-		c.users, c.counts = map[net.Conn]uint32{}, map[uint32]int{}
+		c.users, c.counts, c.full = map[net.Conn]uint32{}, map[uint32]int{}, map[uint32]bool{}
 	}
-	n := c.counts[uid] + 1
-	if n <= maxPerUser {
-		c.users[conn], c.counts[uid] = uid, n
+	if c.counts[uid] >= maxPerUser {
+		tell = !c.full[uid]
+		c.full[uid] = true
+		return false, tell
 	}
-	return n
+	c.users[conn] = uid
+	c.counts[uid]++
+	return true, false
 }
 
 // remove forgets a connection, if it was taken in.
@@ -41,6 +45,9 @@ func (c *connections) remove(conn net.Conn) {
 		return
 	}
 	delete(c.users, conn)
+	if c.counts[uid] <= maxPerUser/2 {
+		delete(c.full, uid)
+	}
 	if c.counts[uid]--; c.counts[uid] == 0 {
 		delete(c.counts, uid)
 	}

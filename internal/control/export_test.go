@@ -1,5 +1,7 @@
 package control
 
+import "time"
+
 // Patterns are all requests that a server answers.
 func Patterns() []string {
 	var all []string
@@ -11,5 +13,8 @@ func Patterns() []string {
 
 // PeerOf is what servers ask about their connections.
 var PeerOf = peerOf
+
+// ReadWithin has clients of s read their answers within a time.
+func (s *Server) ReadWithin(d time.Duration) { s.readFor = d }
 
 const MaxPerUser = maxPerUser

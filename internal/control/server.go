@@ -1,10 +1,12 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -46,6 +48,7 @@ const (
 	maxBody   = 2 << 20 // a registration: 1 MiB of credentials in base64, and the rest
 	maxHeader = 16 << 10
 	drainFor  = 20 * time.Second
+	readFor   = time.Minute // a client may take to read its answer
 )
 
 // Server answers requests over a control socket. Make one with [NewServer].
@@ -53,6 +56,7 @@ type Server struct {
 	cfg     Config
 	started time.Time
 	mux     *http.ServeMux
+	readFor time.Duration
 }
 
 // NewServer returns a server; it answers once Serve runs.
@@ -69,7 +73,7 @@ func NewServer(c Config) *Server {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: c, started: time.Now(), mux: http.NewServeMux()}
+	s := &Server{cfg: c, started: time.Now(), mux: http.NewServeMux(), readFor: readFor}
 	for _, rt := range routes {
 		s.mux.Handle(rt.pattern, s.handler(rt))
 	}
@@ -104,8 +108,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 				s.cfg.Logger.Warn("control: who connects is not known", "error", err)
 				return ctx
 			}
-			if open.add(c, peer.UID) > maxPerUser {
-				s.cfg.Logger.Warn("control: too many connections of one user", "uid", peer.UID)
+			if ok, tell := open.add(c, peer.UID); !ok {
+				if tell {
+					s.cfg.Logger.Warn("control: too many connections of one user", "uid", peer.UID)
+				}
 				_ = c.Close()
 			}
 			return context.WithValue(ctx, peerKey{}, peer)
@@ -190,18 +196,21 @@ func (s *Server) fail(w http.ResponseWriter, p *Problem) {
 }
 
 func (s *Server) encode(w http.ResponseWriter, v any) {
+	// Not before: a request may wait for a day. Who does not read holds the answer's
+	// memory and the connection until then.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.readFor))
 	if err := json.NewEncoder(w).Encode(v); err != nil {
 		s.cfg.Logger.Debug("control: answer not sent", "error", err)
 	}
 }
 
-// decode reads a request's body, which may be empty.
+// decode reads a request's body: one JSON value.
 func (q request) decode(v any) error {
 	dec := json.NewDecoder(q.Body)
 	dec.DisallowUnknownFields()
 	err := dec.Decode(v)
-	if err == nil && dec.More() {
-		err = errors.New("more than one JSON value")
+	if _, more := dec.Token(); err == nil && !errors.Is(more, io.EOF) {
+		err = cmp.Or(more, errors.New("more than one JSON value"))
 	}
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return &Problem{Status: http.StatusRequestEntityTooLarge, Code: codeTooLarge, Detail: fmt.Sprintf("the request is longer than %d bytes", tooLarge.Limit), Next: "bring fewer or smaller tokens"}

@@ -47,6 +47,7 @@ func TestP9_RequestsAreBoundedAndNamed(t *testing.T) {
 		"no JSON":         {"POST", "/v1/apps", `id: a`, http.StatusBadRequest, "bad-request"},
 		"unknown key":     {"POST", "/v1/apps", `{"id":"a","address":"evil:1"}`, http.StatusBadRequest, "bad-request"},
 		"two values":      {"POST", "/v1/apps", `{"id":"a"}{"id":"b"}`, http.StatusBadRequest, "bad-request"},
+		"more behind it":  {"POST", "/v1/apps", `{"id":"a","user":"alice","obtain":["test"]}]`, http.StatusBadRequest, "bad-request"},
 		"no body":         {"POST", "/v1/apps", ``, http.StatusBadRequest, "bad-request"},
 		"bad id":          {"POST", "/v1/apps", `{"id":"../etc","user":"alice","obtain":["test"]}`, http.StatusUnprocessableEntity, "bad-app"},
 		"no such request": {"GET", "/v2/apps", ``, http.StatusNotFound, "not-found"},
