@@ -27,9 +27,6 @@ type listener struct {
 // [ErrInUse] and names its process. At no moment can more people open the socket
 // than the mode says.
 func Listen(path string, mode os.FileMode, gid int) (net.Listener, error) {
-	if err := vacant(path); err != nil {
-		return nil, fmt.Errorf("control socket %s: %w", path, err)
-	}
 	l, err := listen(path, mode, gid)
 	if err != nil {
 		return nil, fmt.Errorf("control socket %s: %w", path, err)
@@ -40,6 +37,9 @@ func Listen(path string, mode os.FileMode, gid int) (net.Listener, error) {
 // listen makes the socket under a name of its own, and moves it into place once
 // its mode is right.
 func listen(path string, mode os.FileMode, gid int) (_ net.Listener, err error) {
+	if _, err := vacant(path); err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".c") // mode 0700; a short name, since a socket's is limited
 	if err != nil {
 		return nil, err
@@ -68,10 +68,38 @@ func listen(path string, mode os.FileMode, gid int) (_ net.Listener, err error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Rename(temp, path); err != nil {
-		return nil, err
+	for {
+		err := os.Link(temp, path) // and not a rename: of two who start at once one gets the place
+		if err == nil {
+			return &listener{l, path, made}, nil
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+		if err := moveAside(path, filepath.Join(dir, "old")); err != nil {
+			return nil, err
+		}
 	}
-	return &listener{l, path, made}, nil
+}
+
+// moveAside takes a dead socket out of the way, to a name of our own.
+func moveAside(path, aside string) error {
+	dead, err := vacant(path)
+	if err != nil || dead == nil {
+		return err
+	}
+	if err := os.Rename(path, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	moved, err := os.Lstat(aside)
+	if err != nil || os.SameFile(moved, dead) {
+		return nil // it is out of the way, by us or by somebody else
+	}
+	// Somebody has begun to serve there since.
+	if err := os.Link(aside, path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return ErrInUse
 }
 
 // Close implements net.Listener.
@@ -83,31 +111,32 @@ func (l *listener) Close() error {
 	return err
 }
 
-// vacant checks that nobody serves the path, and that what is there is a socket.
-func vacant(path string) error {
+// vacant checks that nobody serves the path, and that what is there is a socket:
+// the one of a daemon that is dead; nil for none.
+func vacant(path string) (dead os.FileInfo, err error) {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil
+		return nil, nil
 	case err != nil:
-		return err
+		return nil, err
 	case info.Mode().Type() != fs.ModeSocket:
-		return errors.New("something else than a socket is there: remove it, or choose another path")
+		return nil, errors.New("something else than a socket is there: remove it, or choose another path")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "unix", path)
 	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) {
-		return nil // its daemon is dead
+		return info, nil // its daemon is dead
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer c.Close()
 	peer, err := peerOf(c)
 	if err != nil {
-		return fmt.Errorf("%w (%w)", ErrInUse, err)
+		return nil, fmt.Errorf("%w (%w)", ErrInUse, err)
 	}
-	return fmt.Errorf("%w: process %d", ErrInUse, peer.PID)
+	return nil, fmt.Errorf("%w: process %d", ErrInUse, peer.PID)
 }

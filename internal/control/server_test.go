@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -153,6 +154,51 @@ func TestListen_ReplacesTheDeadAndNamesTheLiving(t *testing.T) {
 	l.Close()
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// Of daemons that start at once one gets the place, and keeps it; each time a dead
+// one's socket is there.
+func TestListen_OneOfManyGetsThePlace(t *testing.T) {
+	dir, err := os.MkdirTemp("", "tw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "s")
+	for range 50 {
+		dead, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		dead.SetUnlinkOnClose(false)
+		dead.Close()
+		var starting sync.WaitGroup
+		start, got := make(chan struct{}), make(chan net.Listener, 4)
+		for range cap(got) {
+			starting.Go(func() {
+				<-start
+				l, err := control.Listen(path, 0o600, -1)
+				if err == nil {
+					got <- l
+				} else if !errors.Is(err, control.ErrInUse) {
+					t.Error(err)
+				}
+			})
+		}
+		close(start)
+		starting.Wait()
+		if len(got) != 1 {
+			t.Errorf("%d have the place", len(got))
+		}
+		if c, err := net.Dial("unix", path); err != nil {
+			t.Errorf("nobody is reached: %v", err)
+		} else {
+			c.Close()
+		}
+		for range len(got) {
+			(<-got).Close()
+		}
 	}
 }
 
