@@ -58,7 +58,8 @@ func NewStager(def FS, named ...NamedFS) *Stager {
 // retry.
 func (s *Stager) Stage(ctx context.Context, set appregistry.Set) (appregistry.Receipt, error) {
 	if err := s.stage(ctx, set); err != nil {
-		return appregistry.Receipt{}, fmt.Errorf("stage generation %d of %s at %s: %w", set.Generation, set.App, set.Target, withKind(err))
+		// Whoever stages names application and target.
+		return appregistry.Receipt{}, fmt.Errorf("stage generation %d: %w", set.Generation, withKind(err))
 	}
 	return appregistry.Receipt{Epoch: set.Epoch, N: set.Generation}, nil
 }

@@ -107,7 +107,7 @@ func parseTarget(text, prefix string) control.Target {
 func showRegistered(t *table, a control.App) {
 	showApps(t, []control.App{a})
 	if !a.Ready {
-		t.line("registered; not ready yet: tokenwheel app describe %s says how it goes; if it is not found, its first answer was a no. --wait waits, and says why", a.ID)
+		t.line("registered; not ready yet: tokenwheel app describe %s says how it goes; if it is not found, its first answer was a no. --wait waits, and says why", appName(a))
 	}
 }
 

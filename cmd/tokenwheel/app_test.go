@@ -16,7 +16,7 @@ func TestP10_UnhealthyApplicationLooksIt(t *testing.T) {
 		show func(*table)
 		want []string
 	}{
-		"registered":     {func(tab *table) { showRegistered(tab, a) }, []string{"registered; not ready yet", "describe etl", "--wait"}},
+		"registered":     {func(tab *table) { showRegistered(tab, a) }, []string{"registered; not ready yet", "describe alice/etl", "--wait"}},
 		"listed":         {func(tab *table) { showApps(tab, []control.App{a}) }, []string{"STAGED", a.Trouble}},
 		"described":      {func(tab *table) { describeApp(tab, a) }, []string{"Trouble:", a.Trouble}},
 		"in the status":  {func(tab *table) { showStatus(tab, control.Status{Restoring: 4711, Troubles: troubles(a)}) }, []string{"4711", "alice/etl", "not-staged", a.Trouble}},

@@ -81,8 +81,10 @@ func problemOf(err error) *Problem {
 	switch {
 	case !ok:
 		return orCode(http.StatusBadGateway, "failed", "the daemon's log says more")
-	case p.Code == codeNotOwner, p.Code == codeNotAllowed:
+	case p.Code == codeNotOwner:
 		return orCode(http.StatusForbidden, "", "act for your own user, or ask an operator for an acts-for entry")
+	case p.Code == codeNotAllowed:
+		return orCode(http.StatusForbidden, "", "ask an operator")
 	case p.Code == codeHeld:
 		return orCode(http.StatusConflict, "", nextHeld)
 	case e.Kind == plugins.KindRefused:
