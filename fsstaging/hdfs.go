@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	client "github.com/colinmarc/hdfs/v2"
@@ -58,6 +59,7 @@ type HDFS struct {
 	options  client.ClientOptions
 	kerberos bool
 	slots    chan struct{}
+	first    atomic.Int64 // index of the NameNode that is asked first
 
 	life  context.Context // ends at Close
 	close context.CancelFunc
@@ -107,7 +109,6 @@ func openHDFS(c HDFSConfig) (*HDFS, error) {
 	if err != nil {
 		return nil, err
 	}
-	options.Addresses = service.Addresses
 	return &HDFS{
 		cluster: cluster, service: service, options: options,
 		kerberos: c.Keytab != "" || c.CCache != "", slots: make(chan struct{}, maxClients),
@@ -208,7 +209,8 @@ func (h *HDFS) UseCredentials(c plugins.Credentials) {
 
 // OpenDir implements [FS] for ourselves.
 func (h *HDFS) OpenDir(ctx context.Context, dir string, create bool) (Dir, error) {
-	return hdfsUser{h: h}.OpenDir(ctx, dir, create)
+	// Without a name the NameNode would see the one that the library must be given.
+	return hdfsUser{h: h, effective: h.cluster.Principal()}.OpenDir(ctx, dir, create)
 }
 
 // As implements [UserFS]. User is a short name: with a Kerberos identity anybody
@@ -266,6 +268,25 @@ func tokenFor(tokens []plugins.Token, services []string) (plugins.Token, bool) {
 		return plugins.Token{}, false
 	}
 	return tokens[i], true
+}
+
+// addresses are the NameNodes in the order in which they are asked.
+func (h *HDFS) addresses() []string {
+	all, first := h.service.Addresses, int(h.first.Load())
+	return append(slices.Clone(all[first:]), all[:first]...)
+}
+
+// judge has the next session begin with the NameNode that answered, and not with one
+// that did not: it may take logins and hang all the same.
+func (h *HDFS) judge(addr string, answered bool) {
+	i := slices.Index(h.service.Addresses, addr)
+	if i < 0 {
+		return // none was reached
+	}
+	if !answered {
+		i = (i + 1) % len(h.service.Addresses)
+	}
+	h.first.Store(int64(i))
 }
 
 // rpc is how to log in as effective; "" is ourselves.

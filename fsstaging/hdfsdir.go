@@ -97,7 +97,9 @@ func (d *hdfsDir) do(ctx context.Context, op func(*session) error) error {
 	s := d.session
 	stop := context.AfterFunc(ctx, s.sever)
 	err := guarded(func() error { return op(s) })
-	if !stop() || !answered(err) {
+	sound := stop() && answered(err)
+	d.user.h.judge(s.nameNode(), sound)
+	if !sound {
 		err = s.cause(ctx, err)
 		s.close()
 		d.session = nil

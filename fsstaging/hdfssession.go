@@ -24,7 +24,8 @@ type session struct {
 	mu      sync.Mutex // guards all below
 	cut     bool
 	conns   map[net.Conn]bool
-	dialErr error // of the last dial, whose kind the library drops
+	dialErr error  // of the last dial, whose kind the library drops
+	asked   string // the NameNode that was dialled last
 }
 
 // newSession logs in; ctx bounds that.
@@ -36,8 +37,12 @@ func (h *HDFS) newSession(ctx context.Context, effective string) (*session, erro
 	s := &session{conns: map[net.Conn]bool{}}
 	s.ctx, s.end = context.WithCancel(h.life)
 	o := h.options
+	o.Addresses = h.addresses()
 	o.User = "tokenwheel" // must not be empty; our login puts the effective user in its place
 	o.NamenodeDialFunc = func(_ context.Context, _, addr string) (net.Conn, error) {
+		s.mu.Lock()
+		s.asked = addr
+		s.mu.Unlock()
 		return s.dial(func() (net.Conn, error) { return hrpc.Tunnel(s.ctx, rpc, addr) })
 	}
 	dataNode := o.DatanodeDialFunc
@@ -70,6 +75,13 @@ func (s *session) dial(open func() (net.Conn, error)) (net.Conn, error) {
 	t := &tracked{Conn: conn, s: s}
 	s.conns[t] = true
 	return t, nil
+}
+
+// nameNode is the one that was dialled last.
+func (s *session) nameNode() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
 }
 
 // tracked leaves the account when it is closed.
