@@ -13,8 +13,10 @@ import (
 	"github.com/tokenwheel/tokenwheel/plugins"
 )
 
-// maxText bounds an error's text in bytes: it travels in a header.
-const maxText = 4 << 10
+const (
+	maxText = 4 << 10 // of an error, in bytes: it travels in a header
+	maxCode = 100     // of its code, in bytes
+)
 
 // errorToWire is err as a gRPC status with its meaning in the details; nil stays
 // nil.
@@ -36,8 +38,11 @@ func errorToWire(err error) error {
 	return st.Err()
 }
 
-func cutText(s string) string {
-	return strings.ToValidUTF8(s[:min(len(s), maxText)], "?")
+func cutText(s string) string { return cut(s, maxText) }
+
+// cut keeps a text valid UTF-8 and within a limit.
+func cut(s string, limit int) string {
+	return strings.ToValidUTF8(s[:min(len(s), limit)], "?")
 }
 
 // errorFromWire is the error behind a failed call. Where the call's own context
@@ -46,7 +51,7 @@ func errorFromWire(ctx context.Context, err error) error {
 	st := status.Convert(err)
 	for _, d := range st.Details() {
 		if f, ok := d.(*Failure); ok {
-			return &remoteError{text: st.Message(), meaning: meaningOf(f)}
+			return &remoteError{text: cutText(st.Message()), meaning: meaningOf(f)}
 		}
 	}
 	switch {
@@ -55,11 +60,11 @@ func errorFromWire(ctx context.Context, err error) error {
 	case st.Code() == codes.Unimplemented:
 		return plugins.Refused("unsupported", fmt.Errorf("provider process: %w", errors.ErrUnsupported))
 	}
-	return fmt.Errorf("provider process: %w", err)
+	return fmt.Errorf("provider process: %w", status.Error(st.Code(), cutText(st.Message())))
 }
 
 func meaningOf(f *Failure) *plugins.Error {
-	e := &plugins.Error{Kind: kindFromWire(f.GetKind()), Code: f.GetCode(), Protected: f.GetProtected()}
+	e := &plugins.Error{Kind: kindFromWire(f.GetKind()), Code: cut(f.GetCode(), maxCode), Protected: f.GetProtected()}
 	if d := f.GetRetryAfter(); d.CheckValid() == nil {
 		e.RetryAfter = max(0, d.AsDuration())
 	}
