@@ -171,3 +171,27 @@ func TestRenew_OfAnAddressIsLookedUpOnce(t *testing.T) {
 		}
 	}
 }
+
+// After a restart without DNS nobody knows whose address a token names. That passes,
+// and is no reason to refuse the token.
+//
+// Shows: B08.
+func TestB08_RestartWithoutDNSRefusesNothing(t *testing.T) {
+	cluster := start(t, hadooptest.Config{})
+	names := &dns{}
+	p := named(t, cluster, names, func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if addr == nameOf(cluster.NameNode) {
+			addr = cluster.Addr
+		}
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	})
+	_, port, _ := net.SplitHostPort(cluster.Addr)
+	token := plugins.Token{Kind: "HDFS_DELEGATION_TOKEN", Service: "10.0.0.1:" + port, Identifier: []byte("x"), Password: []byte("x")}
+	if _, err := p.Renew(t.Context(), token); err == nil || plugins.KindOf(err) != plugins.KindRetry {
+		t.Errorf("without DNS: %v, want kind retry", err)
+	}
+	names.ip.Store(netip.MustParseAddr("10.0.0.2"))
+	if _, err := p.Renew(t.Context(), token); plugins.CodeOf(err) != "service-not-configured" {
+		t.Errorf("with DNS: %v", err)
+	}
+}

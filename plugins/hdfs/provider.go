@@ -286,7 +286,8 @@ func (p *Provider) Authorities(ctx context.Context) ([]plugins.Authority, error)
 			return nil, err
 		}
 		list[i] = plugins.Authority{Name: authorityName(s), Kinds: p.Kinds(), Obtains: true, Services: []string{canonical}}
-		for _, text := range append(slices.Clone(s.Aliases), p.numericTexts(ctx, s)...) {
+		numeric, _ := p.numericTexts(ctx, s) // of a nameservice hardly anybody uses them
+		for _, text := range append(slices.Clone(s.Aliases), numeric...) {
 			if !slices.Contains(list[i].Services, text) {
 				list[i].Services = append(list[i].Services, text)
 			}

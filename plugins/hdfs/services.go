@@ -2,6 +2,7 @@ package hdfs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -67,15 +68,17 @@ func (p *Provider) byIP(ctx context.Context, addr string) (string, error) {
 const mostTexts = 16
 
 // numericTexts are each address of a service as ip:port: as of now, and those
-// known from before.
-func (p *Provider) numericTexts(ctx context.Context, s hadoopconf.Nameservice) (texts []string) {
+// known from before. An error tells of a name that was never found.
+func (p *Provider) numericTexts(ctx context.Context, s hadoopconf.Nameservice) (texts []string, err error) {
 	for _, addr := range s.Addresses {
-		if text, err := p.byIP(ctx, addr); err == nil {
+		text, lookupErr := p.byIP(ctx, addr)
+		if lookupErr == nil {
 			texts = append(texts, text)
 		}
+		err = errors.Join(err, lookupErr)
 		texts = append(texts, p.knownTexts(addr)...)
 	}
-	return texts
+	return texts, err
 }
 
 func (p *Provider) knownTexts(addr string) []string {
@@ -99,10 +102,16 @@ func (p *Provider) issuer(ctx context.Context, service string) (string, error) {
 			}
 		}
 	}
+	var unknown error
 	for _, s := range p.services {
-		if slices.ContainsFunc(p.numericTexts(ctx, s), is) {
+		texts, err := p.numericTexts(ctx, s)
+		if slices.ContainsFunc(texts, is) {
 			return authorityName(s), nil
 		}
+		unknown = errors.Join(unknown, err)
+	}
+	if unknown != nil {
+		return "", fmt.Errorf("whose service %q is: %w", service, unknown) // it may be known when names are
 	}
 	return "", plugins.Refused("service-not-configured", fmt.Errorf("service %q is not in the Hadoop configuration", service))
 }
