@@ -153,10 +153,8 @@ func (c *Client) Initiate(ctx context.Context, spn string) (*Initiator, error) {
 // server completes spn by [domain_realm]. Where that is silent the client's own
 // realm is asked, which may refer to another.
 func (c *Client) server(spn string) (server, client Principal, err error) {
-	if c.ccachePath != "" && c.self().Realm == "" {
-		if _, err := c.readCCache(); err != nil {
-			return server, client, c.explain(err, "log in", "", "")
-		}
+	if err := c.meet(); err != nil {
+		return server, client, err
 	}
 	client = c.self()
 	name, _, _ := strings.Cut(spn, "@")
@@ -181,6 +179,27 @@ func (c *Client) Principal() string {
 		return ""
 	}
 	return p.String()
+}
+
+// Identity is [Client.Principal], after a look into the credential cache where nobody
+// looked yet.
+func (c *Client) Identity() (string, error) {
+	if err := c.meet(); err != nil {
+		return "", err
+	}
+	return c.Principal(), nil
+}
+
+// meet learns whose the credential cache is, where that is not known yet.
+func (c *Client) meet() error {
+	if c.self().Realm != "" {
+		return nil
+	}
+	_, err := c.readCCache()
+	if c.self().Realm != "" {
+		return nil // what else is wrong with it is for who needs a ticket
+	}
+	return c.explain(err, "log in", "", "")
 }
 
 func (c *Client) self() Principal {

@@ -162,7 +162,11 @@ func (c *Cluster) Self() (string, error) {
 	if c.krb == nil {
 		return "", errors.New("no Kerberos identity")
 	}
-	return c.ShortName(c.krb.Principal())
+	name, err := c.krb.Identity()
+	if err != nil {
+		return "", err
+	}
+	return c.ShortName(name)
 }
 
 // EffectiveUser is the name under which the NameNode shall see a short user name:

@@ -2,10 +2,12 @@ package hdfs_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -293,3 +295,29 @@ var forgedInvalidToken = func() []byte {
 	frame := append([]byte{byte(len(head))}, head...)
 	return append([]byte{0, 0, 0, byte(len(frame))}, frame...)
 }()
+
+// Who we are is known from a credential cache alone, before any login: the first
+// token that is brought, or asked for, must not be refused.
+func TestIdentify_ByTheCredentialCacheAlone(t *testing.T) {
+	cluster := start(t, hadooptest.Config{})
+	token := obtain(t, provider(t, cluster))
+	text := func(b []byte, s string) []byte { return append(binary.BigEndian.AppendUint32(b, uint32(len(s))), s...) }
+	cache := []byte{5, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2} // version 4, a name of two parts
+	service, host, _ := strings.Cut(self, "/")
+	cache = text(text(text(cache, cluster.Realm), service), host)
+	path := filepath.Join(t.TempDir(), "cc")
+	if err := os.WriteFile(path, cache, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := hdfs.New(hdfs.Config{ConfDir: cluster.ConfDir, Krb5Conf: cluster.Krb5Conf, CCache: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if id, err := p.Identify(t.Context(), token); err != nil || !id.Ours {
+		t.Errorf("%+v, %v; want a token that is ours to renew", id, err)
+	}
+	if _, err := p.Renew(t.Context(), token); plugins.CodeOf(err) != "ccache" {
+		t.Errorf("renew: %v, want that the cache holds no ticket", err)
+	}
+}
