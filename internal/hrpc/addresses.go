@@ -81,7 +81,7 @@ func (a *Addresses) walk(ctx context.Context, f func(ctx context.Context, addr s
 			w.unknown = err
 		case FailOver(err) || again && AnswerLost(err):
 			w.others = append(w.others, err)
-			w.verdict = joined(w.others)
+			w.verdict = joined(busyLast(w.others))
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				a.first.Store(int64((n + 1) % count)) // it took all the time there was: the next call begins elsewhere
 			}
@@ -106,6 +106,16 @@ func (w *walk) moving() bool {
 	return slices.ContainsFunc(w.others, func(err error) bool {
 		return isClass(err, Retriable) || w.unknown == nil && isClass(err, Standby)
 	})
+}
+
+// busyLast puts the word of a server that is overloaded, or about to serve, behind that of one that does not serve at all:
+// who paces calls must hear it.
+func busyLast(errs []error) []error {
+	i := slices.IndexFunc(errs, func(err error) bool { return isClass(err, Retriable) })
+	if i < 0 {
+		return errs
+	}
+	return append(slices.Delete(slices.Clone(errs), i, i+1), errs[i])
 }
 
 // joined makes the last error the one that errors.As finds first.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,6 +95,23 @@ func TestN24_TransitionIsWaitedFor(t *testing.T) {
 			t.Errorf("a transition of %s was waited for %s", transition, took)
 		}
 	})
+}
+
+// That the active server is overloaded is not hidden by its standby, whoever is asked first: calls are paced by it.
+func TestB20_BusyIsHeardOverStandby(t *testing.T) {
+	for _, order := range [][]string{{"nn0", "nn1"}, {"nn1", "nn0"}} {
+		for name, call := range map[string]func(*hrpc.Addresses, context.Context, func(context.Context, string) error) error{
+			"again": (*hrpc.Addresses).Again, "once": (*hrpc.Addresses).Once,
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				s := &servers{answers: map[string]error{"nn0": errRetriable, "nn1": errStandby}}
+				err := call(hrpc.NewAddresses(order...), t.Context(), s.call)
+				if re, ok := errors.AsType[*hrpc.RemoteError](err); !ok || re.Class != hrpc.Retriable || !strings.Contains(err.Error(), string(hrpc.Standby)) {
+					t.Errorf("%s, asked %v first: %v", name, order[0], err)
+				}
+			})
+		}
+	}
 }
 
 // Nobody waits where nothing will change soon, nor longer than the context allows.
