@@ -129,7 +129,7 @@ func (c *Conn) send(ctx context.Context, method string, req proto.Message, repli
 		return 0, 0, c.lost(method, false, ctx.Err())
 	}
 	if id, before, err = c.enter(replies); err != nil {
-		return 0, 0, c.lost(method, false, err)
+		return 0, 0, c.lost(method, false, c.fail(err))
 	}
 	frame, err := c.request(id, method, req)
 	if err != nil {
@@ -170,12 +170,15 @@ func (c *Conn) enter(replies chan<- reply) (id int32, before uint64, err error) 
 	}
 	id = c.next
 	if id < 0 {
-		return 0, 0, errors.New("call ids used up")
+		return 0, 0, errUsedUp
 	}
 	c.next++
 	c.pending[id] = replies
 	return id, c.stats.received(), nil
 }
+
+// errUsedUp ends a connection after two thousand million calls.
+var errUsedUp = errors.New("call ids used up")
 
 func (s Stats) received() uint64 { return s.Answers + s.Repeated + s.Unknown }
 

@@ -377,3 +377,15 @@ func TestB13_CloseNeverBlocks(t *testing.T) {
 		close(release)
 	})
 }
+
+// A connection whose call ids are used up is dead, so that its owner opens another.
+func TestUsedUpConnectionIsDead(t *testing.T) {
+	c := dial(t, tokenConfig(t, loginAndServe))
+	hrpc.UseUp(c)
+	if _, err := get(t.Context(), c, "the last one"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := get(t.Context(), c, "one more"); !hrpc.SafeToRetry(err) || c.Err() == nil {
+		t.Errorf("%v; the connection: %v", err, c.Err())
+	}
+}

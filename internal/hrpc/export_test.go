@@ -1,6 +1,10 @@
 package hrpc
 
-import pb "github.com/tokenwheel/tokenwheel/internal/hadooppb"
+import (
+	"math"
+
+	pb "github.com/tokenwheel/tokenwheel/internal/hadooppb"
+)
 
 // SetClientID fixes what is random otherwise.
 func SetClientID(c *Config, id []byte) { c.clientID = id }
@@ -15,3 +19,10 @@ var (
 	ReadFrame   = readFrame
 	LastMessage = lastMessage
 )
+
+// UseUp has a connection give the last call id to its next call.
+func UseUp(c *Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.next = math.MaxInt32
+}
