@@ -94,7 +94,7 @@ func (c *Client) Obtain(ctx context.Context, req plugins.ObtainRequest) ([]plugi
 	}
 	resp, err := c.rpc.Obtain(ctx, wire)
 	if err != nil {
-		return nil, errorFromWire(ctx, err)
+		return nil, obtainError(ctx, errorFromWire(ctx, err))
 	}
 	if n := len(resp.GetGrants()); n > maxGrants {
 		return nil, plugins.Suspect(fmt.Errorf("%d tokens in one answer, at most %d", n, maxGrants))

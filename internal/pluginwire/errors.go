@@ -63,6 +63,15 @@ func errorFromWire(ctx context.Context, err error) error {
 	return fmt.Errorf("provider process: %w", status.Error(st.Code(), cutText(st.Message())))
 }
 
+// obtainError marks the failure of an obtain of which nobody knows how far it went: the
+// program ended in the middle of it, or its answer could not be taken.
+func obtainError(ctx context.Context, err error) error {
+	if _, told := errors.AsType[*plugins.Error](err); told || ctx.Err() != nil {
+		return err
+	}
+	return &plugins.Error{Code: plugins.CodeAnswerLost, Err: err}
+}
+
 func meaningOf(f *Failure) *plugins.Error {
 	e := &plugins.Error{Kind: kindFromWire(f.GetKind()), Code: cut(f.GetCode(), maxCode), Protected: f.GetProtected()}
 	if d := f.GetRetryAfter(); d.CheckValid() == nil {
