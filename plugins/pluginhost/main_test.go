@@ -32,6 +32,15 @@ func run(m *testing.M) int {
 		panic(err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	// What is left behind in it is ours. Others may look into it, as into /tmp.
+	temp, err := os.MkdirTemp("", "pluginhost")
+	if err == nil {
+		err = errors.Join(os.Chmod(temp, 0o755), os.Setenv("TMPDIR", temp))
+	}
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = os.RemoveAll(temp) }()
 	program = filepath.Join(dir, "testplugin")
 	if out, err := exec.Command("go", "build", "-o", program, "../plugintest/testplugin").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build testplugin: %v\n%s", err, out)
