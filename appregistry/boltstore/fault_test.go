@@ -198,3 +198,21 @@ func TestUnwritableBatch(t *testing.T) {
 	}
 	mustCommit(t, s, pair(1)...)
 }
+
+// A disk without room for a few bytes beside the store keeps nobody from it.
+func TestB60_OpensWithoutRoomForItsProcess(t *testing.T) {
+	path := filled(t, 3)
+	if err := os.Mkdir(boltstore.HolderPath(path), 0o700); err != nil { // as impossible to write
+		t.Fatal(err)
+	}
+	s := mustOpen(t, path)
+	if _, err := boltstore.Open(path, boltstore.Options{LockWait: time.Millisecond}); !errors.Is(err, boltstore.ErrLocked) {
+		t.Errorf("a second one: %v, want ErrLocked", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := boltstore.Backup(path, filepath.Join(privateDir(t), "copy"), boltstore.Options{}); err != nil {
+		t.Error(err)
+	}
+}

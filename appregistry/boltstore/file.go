@@ -98,9 +98,7 @@ func acquire(path string, o Options, sys system) (db *bbolt.DB, pages pageCount,
 	if err != nil {
 		return nil, pages, err
 	}
-	if err := writeHolder(path); err != nil {
-		return nil, pages, errors.Join(err, db.Close())
-	}
+	writeHolder(path)
 	return db, pages, nil
 }
 
@@ -268,8 +266,10 @@ func idOf(db *bbolt.DB) (id string) {
 // error of the next one.
 func holderPath(path string) string { return path + ".pid" }
 
-func writeHolder(path string) error {
-	return os.WriteFile(holderPath(path), fmt.Appendln(nil, os.Getpid()), 0o600)
+// writeHolder leaves the id out where there is no room for it: a full disk must keep
+// nobody from what is stored.
+func writeHolder(path string) {
+	_ = os.WriteFile(holderPath(path), fmt.Appendln(nil, os.Getpid()), 0o600)
 }
 
 func holder(path string) string {
