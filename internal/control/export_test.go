@@ -14,6 +14,9 @@ func Patterns() []string {
 // PeerOf is what servers ask about their connections.
 var PeerOf = peerOf
 
+// NameWithin has users looked up within a time.
+func (s *Server) NameWithin(d time.Duration) { s.names.within = d }
+
 // ReadWithin has clients of s read their answers within a time.
 func (s *Server) ReadWithin(d time.Duration) { s.readFor = d }
 

@@ -56,6 +56,7 @@ type Server struct {
 	cfg     Config
 	started time.Time
 	mux     *http.ServeMux
+	names   names
 	readFor time.Duration
 }
 
@@ -73,7 +74,7 @@ func NewServer(c Config) *Server {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: c, started: time.Now(), mux: http.NewServeMux(), readFor: readFor}
+	s := &Server{cfg: c, started: time.Now(), mux: http.NewServeMux(), names: names{look: c.Name, within: nameWithin, known: map[uint32]*named{}}, readFor: readFor}
 	for _, rt := range routes {
 		s.mux.Handle(rt.pattern, s.handler(rt))
 	}
@@ -146,10 +147,10 @@ func (s *Server) caller(r *http.Request) (renewer.Caller, error) {
 		return renewer.Caller{}, forbidden(codeNotAllowed, "connect over the unix socket", "who asks is not known")
 	}
 	trusted := peer.UID == 0 || peer.UID == s.cfg.Self
-	name, err := s.cfg.Name(peer.UID)
+	name, err := s.names.of(r.Context(), peer.UID)
 	if err != nil {
 		if !trusted {
-			return renewer.Caller{}, forbidden(codeNotAllowed, "give the user a name on the daemon's machine", "user id %d has no name here", peer.UID)
+			return renewer.Caller{}, forbidden(codeNotAllowed, "give the user a name on the daemon's machine", "user id %d has no name here: %v", peer.UID, err)
 		}
 		name = strconv.FormatUint(uint64(peer.UID), 10)
 	}

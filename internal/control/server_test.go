@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -9,12 +10,14 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/hadooptoken"
 	"github.com/tokenwheel/tokenwheel/internal/control"
 	"github.com/tokenwheel/tokenwheel/plugins"
+	"github.com/tokenwheel/tokenwheel/renewer"
 )
 
 func codeOf(err error) string {
@@ -233,5 +236,62 @@ func TestPeer_IsWhoTheKernelSays(t *testing.T) {
 	defer pipe.Close()
 	if _, err := control.PeerOf(pipe); err == nil {
 		t.Error("a pipe has a peer")
+	}
+}
+
+// A user database that hangs keeps nobody out whose name was known, nor root: they
+// want to see what is wrong.
+func TestPeer_IsServedWhileTheUserDatabaseHangs(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var uid, looks atomic.Uint32
+	hang := make(chan struct{})
+	server := control.NewServer(control.Config{
+		As:   func(c renewer.Caller) control.Engine { return told{apps: []renewer.AppStatus{{User: c.Name}}} },
+		Peer: func(net.Conn) (control.Peer, error) { return control.Peer{UID: uid.Load()}, nil },
+		Name: func(uid uint32) (string, error) {
+			if looks.Add(1); uid != aliceUID {
+				<-hang
+			}
+			return "alice", nil
+		},
+	})
+	server.NameWithin(50 * time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(ctx, l) }()
+	defer func() {
+		cancel()
+		close(hang)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	c := control.NewClient(l.Addr().String())
+	ask := func(as uint32) (string, error) {
+		uid.Store(as)
+		limited, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		apps, err := c.Apps(limited)
+		if err != nil {
+			return "", err
+		}
+		return apps[0].User, nil
+	}
+	for range 3 {
+		if name, err := ask(aliceUID); err != nil || name != "alice" {
+			t.Errorf("alice is served as %q, %v", name, err)
+		}
+		if name, err := ask(0); err != nil || name != "0" {
+			t.Errorf("root is served as %q, %v", name, err)
+		}
+		if _, err := ask(malloryUID); codeOf(err) != "not-allowed" {
+			t.Errorf("who has no name: %v, want it refused", err)
+		}
+	}
+	if n := looks.Load(); n != 3 {
+		t.Errorf("%d look-ups of three users, want one for each", n)
 	}
 }
