@@ -92,6 +92,9 @@ func judge(err error) (code int, next string) {
 	if p, ok := errors.AsType[*control.Problem](err); ok {
 		return controlCode(p), cmp.Or(p.Next, "the daemon's log says more")
 	}
+	if errors.Is(err, context.Canceled) {
+		return exitLocal, "it was interrupted: see whether what you asked for was done"
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return exitTimedOut, "see whether the other side answers, or give it longer with --timeout"
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -182,4 +183,27 @@ func deadSocket(t *testing.T, path string) {
 	}
 	l.SetUnlinkOnClose(false)
 	l.Close()
+}
+
+// Who interrupts a command is not told that the daemon is down.
+func TestB27_InterruptedIsNotUnreachable(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(shortDir(t), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, interrupt := context.WithCancel(t.Context())
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		interrupt()
+		_, _ = io.Copy(io.Discard, c) // until it hangs up
+	}()
+	r := tokenwheelIn(ctx, "app", "unregister", "orders", "--address", "unix://"+l.Addr().String())
+	if r.code != exitLocal || !strings.Contains(r.errOut, "interrupted") || strings.Contains(r.errOut, "does not answer") {
+		t.Errorf("exit code %d and\n%s", r.code, r.errOut)
+	}
 }

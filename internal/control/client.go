@@ -155,6 +155,9 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 		if inner, ok := errors.AsType[*url.Error](err); ok {
 			err = inner.Err // its text repeats the placeholder
 		}
+		if errors.Is(err, context.Canceled) {
+			return fmt.Errorf("control socket %s: %w", c.path, err)
+		}
 		if op, ok := errors.AsType[*net.OpError](err); errors.Is(err, context.DeadlineExceeded) && !(ok && op.Op == "dial") {
 			return fmt.Errorf("control socket %s: the daemon has not answered in time: %w", c.path, err)
 		}
