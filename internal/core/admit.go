@@ -248,6 +248,8 @@ func (c *Core) takeOver(a *app) {
 	}
 	a.rec.UUID, a.rec.Generation, a.rec.EpochFloor = old.rec.UUID, old.rec.Generation, old.rec.EpochFloor
 	a.rec.Published, a.rec.Offered, a.updateAt = old.rec.Published, union(a.rec.Offered, old.rec.Offered), old.updateAt
+	// What readers were told by our clock is as uncertain as it was.
+	a.restored = a.restored || old.restored
 	if r := old.round; r != nil { // some target may have it
 		a.updateAt = max(a.updateAt, r.update)
 	}

@@ -91,7 +91,7 @@ type Core struct {
 func New(cfg Config) *Core {
 	c := &Core{
 		cfg: cfg, reg: appregistry.NewRegistry(), wheel: wheel.New(), random: rand.New(rand.NewPCG(cfg.Seed, 0)),
-		clocks:    clocks{measured: map[appregistry.Authority]time.Time{}, behind: map[appregistry.Authority][]time.Time{}, doubtful: map[appregistry.Authority]bool{}},
+		clocks:    clocks{measured: map[appregistry.Authority]time.Time{}, behind: map[appregistry.Authority][]time.Time{}, doubtful: map[appregistry.Authority]bool{}, shown: map[appregistry.Authority]time.Time{}},
 		instances: map[string]*Instance{},
 		demands:   map[appregistry.TokenID]*demand{},
 		groups:    map[groupKey]*group{},

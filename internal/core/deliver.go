@@ -28,7 +28,7 @@ type app struct {
 
 	gone     error // why it left; nil: it is there
 	durable  bool
-	restored bool // from the store: it is not rejected any more
+	restored bool // from the store, or in the place of one: it is not rejected any more
 	open     int  // gates of its first set that are still shut
 	missing  map[appregistry.Authority]string
 	waiting  []Request // registrations to be answered when it is ready

@@ -48,7 +48,7 @@ func (c *Core) published(a *app, r *round) {
 			t.readBy = 0
 		}
 		if until > t.readUntil {
-			t.readUntil, t.rec.ReadUntil = until, c.wall(until)
+			t.readUntil, t.rec.ReadUntil = until, c.clocks.date(t.rec.Authority, until)
 			c.reg.PutToken(t.rec)
 		}
 		if !c.reg.Referenced(id) {
@@ -64,10 +64,13 @@ func (c *Core) published(a *app, r *round) {
 // service's clock: what an earlier session noted of that was by our own, which may
 // have been stepped since.
 func (c *Core) toldAtMost(t *token) time.Duration {
-	last := c.lastEnd(t)
-	if last == never || t.rec.Issued.IsZero() {
+	end := t.rec.Max
+	if end.IsZero() {
+		end = t.rec.Expires
+	}
+	if end.IsZero() || t.rec.Issued.IsZero() {
 		return 0
 	}
-	lead := c.policyOf(t).LeadBeforeMax(last - c.clocks.boot(t.rec.Authority, t.rec.Issued))
-	return last - lead + lead/5
+	lead := c.policyOf(t).LeadBeforeMax(end.Sub(t.rec.Issued))
+	return c.clocks.latest(t.rec.Authority, end.Add(lead/5-lead))
 }

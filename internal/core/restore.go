@@ -143,6 +143,7 @@ func (c *Core) restoreClocks() {
 		}
 		if !s.shown.IsZero() {
 			c.clocks.passed(authority, s.shown, c.now.Boot)
+			c.clocks.shown[authority] = s.shown.Add(-c.now.Boot)
 		}
 	}
 	c.stored.clocks = nil
@@ -167,7 +168,9 @@ func (c *Core) dropProofs() {
 // restoredToken is a token of an earlier session that nobody has asked for in this one.
 func (c *Core) restoredToken(rec *appregistry.TokenRecord) *token {
 	t := newToken(rec)
-	t.stored, t.readUntil = true, c.ownClock(rec.ReadUntil)
+	if t.stored = true; !rec.ReadUntil.IsZero() {
+		t.readUntil = c.clocks.latest(rec.Authority, rec.ReadUntil)
+	}
 	return t
 }
 

@@ -27,6 +27,9 @@ type clocks struct {
 	// behind ours, earliest first: not believed, but held possible before anything is
 	// given up. There are several where our clock was stepped in between.
 	behind map[appregistry.Authority][]time.Time
+	// shown is the same if no time had passed since the last date that an earlier
+	// session saw it show: it cannot be earlier, whatever was stepped since.
+	shown map[appregistry.Authority]time.Time
 	// doubtful: its clock is later than ours says, and nobody knows by how much.
 	doubtful map[appregistry.Authority]bool
 }
@@ -57,6 +60,17 @@ func (k *clocks) last(a appregistry.Authority, date time.Time) time.Duration {
 	at := k.boot(a, date)
 	if at != never && len(k.behind[a]) > 0 {
 		at = max(at, after(k.behind[a][0], date))
+	}
+	return at
+}
+
+// latest is the latest boot time at which the authority's clock can show the date,
+// whatever clocks were stepped before this session: no reader of an earlier set is
+// taken to have looked before.
+func (k *clocks) latest(a appregistry.Authority, date time.Time) time.Duration {
+	at := k.last(a, date)
+	if o, ok := k.shown[a]; ok && at != never {
+		at = max(at, after(o, date))
 	}
 	return at
 }
@@ -112,6 +126,7 @@ func (k *clocks) renewedFor(a appregistry.Authority, before, expires time.Time, 
 // less to live.
 func (k *clocks) issuedBetween(a appregistry.Authority, issued time.Time, sent, received time.Duration) {
 	delete(k.behind, a)
+	delete(k.shown, a)
 	delete(k.doubtful, a)
 	late, early := issued.Add(-sent), issued.Add(-received)
 	if o := k.origin(a); o.Before(early) || o.After(late) {
