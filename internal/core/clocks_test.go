@@ -50,3 +50,25 @@ func TestB91_OfSeveralClocksThatAServiceMayHaveTheLatestIsTaken(t *testing.T) {
 		}
 	}
 }
+
+// Under a clock that is years behind, a token that cannot be renewed tells nothing of
+// its service's. A new one does, so restarts before it would be due put nothing off.
+func TestB91_RestartsUnderAWrongClockPutNoReplacementOff(t *testing.T) {
+	w := newWorld(t, day, day)
+	start := w.wall
+	w.svc.now = func() time.Time { return start.Add(w.boot) }
+	w.mustDone(w.register(registration{app: app("a"), plan: plan(ns1)}))
+	w.run(6 * time.Hour)
+	w.wall = start.AddDate(-10, 0, 0)
+	for range 20 {
+		w.crash()
+		for range 5 {
+			if w.run(time.Hour); !w.valid("a", "ns1") {
+				t.Fatalf("the token is dead at %v", w.boot)
+			}
+		}
+	}
+	if w.svc.issued > 8 {
+		t.Errorf("%d tokens in four days", w.svc.issued)
+	}
+}

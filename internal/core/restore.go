@@ -332,6 +332,8 @@ func (c *Core) resumeToken(t *token) {
 		t.renewAt = c.now.Boot
 	} else if c.candidate(t) {
 		c.promote(t)
+	} else if c.clocks.doubtful[t.rec.Authority] && c.obtainable(t) {
+		t.replaceAt = c.now.Boot // no renewal tells what time it is there
 	}
 }
 
