@@ -159,6 +159,15 @@ func TestB93_LateTimersLoseNothing(t *testing.T) {
 	kept(t, run(t, sim.Config{Seed: 5, Apps: 100, Length: 15 * day, Faults: with(func(f *sim.Faults) { f.LateTicks = 30 * time.Second })}))
 }
 
+// However much happens in between, timers come no later than said: two minutes are not
+// seven, which tokens of half an hour have left when they are due.
+func TestLateTicks_HaveALimit(t *testing.T) {
+	kept(t, run(t, sim.Config{
+		Seed: 4, Apps: 40, Length: 12 * time.Hour, Faults: sim.Faults{Timeouts: 0.02, Crashes: 60, LateTicks: 2 * time.Minute},
+		Lifetimes: hadooptest.Lifetimes{RenewInterval: 30 * time.Minute, MaxLifetime: 3 * time.Hour},
+	}))
+}
+
 // Tokens of an hour, whose first renewal may fail before it told so.
 func TestP2_ShortLivesAreKept(t *testing.T) {
 	kept(t, run(t, sim.Config{

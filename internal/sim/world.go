@@ -132,7 +132,7 @@ func (w *world) turn(ctx context.Context) error {
 		tick, wanted := w.engine.nextTick()
 		switch {
 		case wanted && (!planned || tick <= at) && tick <= w.cfg.Length:
-			w.now = tick
+			w.now, w.engine.lateTick = tick, 0
 			w.engine.step(core.Tick{})
 		case planned && at <= w.cfg.Length:
 			w.now = at
@@ -147,16 +147,17 @@ func (w *world) turn(ctx context.Context) error {
 
 // nextTick is when the engine's timer comes.
 func (e *engine) nextTick() (time.Duration, bool) {
-	at, ok := e.core.Next()
+	due, ok := e.core.Next()
 	if !ok {
 		return 0, false
 	}
-	at = max(at, e.w.now)
+	at := max(due, e.w.now)
 	if late := e.w.cfg.Faults.LateTicks; late > 0 {
-		if e.tickFor != at || e.lateTick < e.w.now {
-			e.tickFor, e.lateTick = at, at+time.Duration(e.w.random.Int64N(int64(late)))
+		// What happens in between puts it off no further.
+		if e.lateTick == 0 || due < e.tickFor || due > e.lateTick {
+			e.tickFor, e.lateTick = due, at+time.Duration(e.w.random.Int64N(int64(late)))
 		}
-		at = e.lateTick
+		at = max(e.lateTick, e.w.now)
 	}
 	if sleep, ok := e.w.plan.suspends.at(at); ok {
 		at = sleep.to
