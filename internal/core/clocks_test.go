@@ -4,7 +4,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenwheel/tokenwheel/appregistry"
 	"github.com/tokenwheel/tokenwheel/internal/core"
+	"github.com/tokenwheel/tokenwheel/plugins"
 )
 
 // Our clock was ten years ahead and then an hour less, and records of before and after
@@ -70,5 +72,46 @@ func TestB91_RestartsUnderAWrongClockPutNoReplacementOff(t *testing.T) {
 	}
 	if w.svc.issued > 8 {
 		t.Errorf("%d tokens in four days", w.svc.issued)
+	}
+}
+
+// A token that is renewed no more keeps the distance of its service's clock from what
+// ours was then. That of the last one proved counts after a restart, when ours has
+// been set right.
+func TestB91_AnOldDistanceFromAWrongClockIsNotBelieved(t *testing.T) {
+	for _, proved := range []bool{false, true} { // another one, since it was set right
+		oldDistance(t, proved)
+	}
+}
+
+func oldDistance(t *testing.T, proved bool) {
+	ns2 := appregistry.Authority{Instance: "hdfs", Name: "ns2"}
+	w := newWorld(t, 7*day, 7*day)
+	start := w.wall
+	w.svc.now = func() time.Time { return start.Add(w.boot) }
+	w.wall = start.AddDate(-10, 0, 0)
+	w.crash()
+	old, other := w.svc.issue("alice"), w.svc.issue("alice")
+	w.mustDone(w.register(registration{app: app("a"), bring: map[string]plugins.Token{"ns1": old, "ns2": other}, brought: map[string]core.Brought{
+		"ns1": {Authority: ns1, Identity: w.svc.identity(old)}, // nothing can be obtained
+		"ns2": {Authority: ns2, Identity: w.svc.identity(other), Obtains: true},
+	}}))
+	w.run(time.Hour)
+	w.wall = start
+	w.run(time.Hour)
+	if proved {
+		young := w.svc.issue("alice")
+		w.mustDone(w.register(registration{app: app("b"), bring: bring(young), brought: map[string]core.Brought{"ns1": {Authority: ns1, Identity: w.svc.identity(young)}}}))
+	}
+	w.run(time.Hour)
+	w.crash()
+	w.run(time.Hour)
+	if n := w.noted(core.TokenEnded); len(n) > 0 {
+		t.Errorf("told to have ended: %+v", n)
+	}
+	w.step(core.TokenCommand{Request: w.ask(), Caller: operator, Token: w.idOf(old) + 2, Verb: core.ReplaceNow})
+	w.run(time.Hour)
+	if !w.valid("a", "ns1") {
+		t.Errorf("its set has %q in the place of a token that is good for days", w.held("a", "ns1"))
 	}
 }

@@ -36,6 +36,7 @@ type stored struct {
 type storedClock struct {
 	skews []time.Duration // those that differ from the one before
 	shown time.Time       // the latest date that it has shown
+	skew  time.Duration   // then
 }
 
 type storedToken struct {
@@ -77,7 +78,7 @@ func (c *Core) storedToken(rec *appregistry.TokenRecord) {
 		s.skews = append(s.skews, rec.Skew)
 	}
 	if rec.Proof != appregistry.ProofNone && rec.ProvedAt.After(s.shown) {
-		s.shown = rec.ProvedAt
+		s.shown, s.skew = rec.ProvedAt, rec.Skew
 	}
 	end := int64(math.MaxInt64)
 	for _, date := range [...]time.Time{rec.Expires, rec.Max} {
@@ -139,7 +140,9 @@ func (c *Core) start() {
 func (c *Core) restoreClocks() {
 	for authority, s := range c.stored.clocks {
 		for _, skew := range s.skews {
-			c.clocks.restore(authority, skew)
+			if skew < 0 || skew == s.skew { // of how far it was ahead the last counts
+				c.clocks.restore(authority, skew)
+			}
 		}
 		if !s.shown.IsZero() {
 			c.clocks.passed(authority, s.shown, c.now.Boot)

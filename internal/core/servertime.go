@@ -23,9 +23,10 @@ const farthest = 100 * 365 * 24 * time.Hour
 type clocks struct {
 	wall     time.Time // ours at boot time 0, as of the start
 	measured map[appregistry.Authority]time.Time
-	// behind has the same by what earlier sessions measured, where the clock was
-	// behind ours, earliest first: not believed, but held possible before anything is
-	// given up. There are several where our clock was stepped in between.
+	// behind has the same by what earlier sessions measured where the clock was behind
+	// ours, and ours where it was ahead, earliest first: not believed, but held possible
+	// before anything is given up. There are several where our clock was stepped in
+	// between.
 	behind map[appregistry.Authority][]time.Time
 	// shown is the same if no time had passed since the last date that an earlier
 	// session saw it show: it cannot be earlier, whatever was stepped since.
@@ -114,6 +115,9 @@ func (k *clocks) passed(a appregistry.Authority, date time.Time, now time.Durati
 // idea of the authority's clock is in doubt, or cannot be: a token that was past
 // its end was renewed, and is so still.
 func (k *clocks) renewedFor(a appregistry.Authority, before, expires time.Time, life, now time.Duration) {
+	if life > 0 && k.date(a, now).Sub(expires.Add(-life)).Abs() < trust {
+		delete(k.behind, a) // it is as we believe
+	}
 	past := expires.After(before) && k.boot(a, expires)-now < leastWait
 	if life > 0 && (k.doubtful[a] || past) {
 		k.measured[a] = expires.Add(-life - now)
@@ -158,11 +162,11 @@ func (k *clocks) skew(a appregistry.Authority, now clock.Instant) time.Duration 
 // kept in mind.
 func (k *clocks) restore(a appregistry.Authority, skew time.Duration) {
 	o := k.wall.Add(min(max(skew, -farthest), farthest))
-	if skew > 0 {
-		k.measured[a] = o
-	}
-	if skew >= 0 {
+	if skew == 0 {
 		return
+	}
+	if skew > 0 {
+		k.measured[a], o = o, k.wall // unless ours was wrong then, and is right now
 	}
 	at, _ := slices.BinarySearchFunc(k.behind[a], o, time.Time.Compare)
 	if near := k.behind[a][max(0, at-1):min(at+1, len(k.behind[a]))]; !slices.ContainsFunc(near, func(x time.Time) bool { return x.Sub(o).Abs() < time.Second }) {
