@@ -191,11 +191,10 @@ func (l *Loader) fold(n *node) {
 
 func (l *Loader) loadApp(a *AppRecord) bool {
 	r := l.r
-	named := a.Replaces == 0 && !a.Left
-	if l.tail || !l.fresh(a.Seq) || (named && r.AppByKey(a.App.Key()) != nil) {
+	if l.tail || !l.fresh(a.Seq) || (a.Replaces == 0 && r.AppByKey(a.App.Key()) != nil) {
 		return false
 	}
-	n := node{id: a.Seq, table: appTable, app: a, keyed: named}
+	n := node{id: a.Seq, table: appTable, app: a, keyed: a.Replaces == 0}
 	if n.keyed {
 		r.byKey.add(maphash.Comparable(r.seed, a.App.Key()), a.Seq)
 	}

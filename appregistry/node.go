@@ -109,6 +109,9 @@ type attachment struct {
 type Session interface {
 	// Fold appends what makes it anew, and reports false where it is in use.
 	Fold([]byte) ([]byte, bool)
+	// Awaits reports whether a call about it is out, whose answer will ask for the
+	// token's entry as well.
+	Awaits() bool
 }
 
 // Attach keeps s with the record, in the place of what was attached before.

@@ -87,8 +87,14 @@ func (t OverlayType) check(v string) error {
 }
 
 // Duration is the overlay's value of a duration key; 0 where it is not set.
-func (a App) Duration(key string) time.Duration {
-	text, ok := a.Overlay[key]
+func (a App) Duration(key string) time.Duration { return Overlay(a.Overlay).Duration(key) }
+
+// Overlay is an application's settings, as in [App].
+type Overlay map[string]string
+
+// Duration is as [App.Duration].
+func (o Overlay) Duration(key string) time.Duration {
+	text, ok := o[key]
 	if !ok {
 		return 0 // nearly always: an error would cost more than all the rest
 	}

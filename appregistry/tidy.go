@@ -122,10 +122,24 @@ func (r *Registry) tidy(before uint64, keep, most int) {
 		if at&openBit == 0 {
 			continue // deleted, or folded
 		}
-		if n := r.nodes[at&^openBit]; n.used >= before || n.dirty || !r.foldNode(n) {
+		if n := r.nodes[at&^openBit]; n.used >= before || n.dirty || r.awaited(n) || !r.foldNode(n) {
 			r.opened.back(id)
 		}
 	}
+}
+
+// awaited reports whether a call about a token of the entry is out.
+func (r *Registry) awaited(entry *node) bool {
+	for _, id := range entry.tokens {
+		at := r.where.get(uint64(id))
+		if at&openBit == 0 {
+			continue
+		}
+		if t := r.nodes[at&^openBit].token; t != nil && t.session != nil && t.session.Awaits() {
+			return true
+		}
+	}
+	return false
 }
 
 // Open is the number of records that are open.

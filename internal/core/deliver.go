@@ -185,7 +185,7 @@ func (c *Core) appDue(a *app) {
 // make one generation.
 func (c *Core) changed(a *app) {
 	switch {
-	case a == nil || a.open > 0 || !a.durable || a.rec.Replaces != 0 || a.rec.Left:
+	case a == nil || a.open > 0 || !a.durable || a.rec.Replaces != 0:
 		return
 	case a.round != nil:
 		a.changed = true
@@ -193,7 +193,7 @@ func (c *Core) changed(a *app) {
 	}
 	wait := time.Duration(0)
 	if a.rec.Ready {
-		p := c.policyFor(a.rec, appregistry.Authority{})
+		p := c.policyFor(a.rec.App.Overlay, appregistry.Authority{})
 		wait = p.CoalesceFor(c.setRemains(a.rec.Published.Tokens))
 	}
 	a.stageAt = min(a.stageAt, c.now.Boot+wait)
@@ -314,7 +314,7 @@ func (c *Core) roundOf(rec *appregistry.AppRecord, made assembled) round {
 		update = min(update, c.successorBy(t, last))
 	}
 	if update == never {
-		update = c.now.Boot + cmp.Or(c.policyFor(rec, appregistry.Authority{}).DefaultValidity, 12*time.Hour)
+		update = c.now.Boot + cmp.Or(c.policyFor(rec.App.Overlay, appregistry.Authority{}).DefaultValidity, 12*time.Hour)
 	}
 	update = update.Truncate(time.Millisecond)
 	set.NextUpdate, set.EarliestEnd = c.wall(update), c.wall(end)
@@ -424,7 +424,7 @@ func (c *Core) staging(a *app, r *round) {
 // all that failed, so that a target that hangs does not hurry another.
 func (c *Core) stageFailed(a *app, failed ...stageFailure) {
 	a.failures++
-	p := c.policyFor(a.rec, appregistry.Authority{})
+	p := c.policyFor(a.rec.App.Overlay, appregistry.Authority{})
 	wait := p.DeniedAfter(c.setRemains(a.rec.Published.Tokens))
 	if slices.ContainsFunc(failed, func(f stageFailure) bool { return !refusal(f.err) }) {
 		wait = p.RetryAfter(a.failures, c.givenRemains(a.rec), c.random)

@@ -127,6 +127,9 @@ const (
 	hasReader // of one application only
 )
 
+// Awaits implements [appregistry.Session].
+func (t *token) Awaits() bool { return t.job != 0 }
+
 // Fold implements [appregistry.Session].
 func (t *token) Fold(b []byte) ([]byte, bool) {
 	if t.job != 0 || t.doubt.is || len(t.gates) > 0 || t.failures < 0 {
@@ -212,6 +215,9 @@ const (
 	appHasUpdate
 	appRestored
 )
+
+// Awaits implements [appregistry.Session]: an application has no entry of its own.
+func (a *app) Awaits() bool { return false }
 
 // Fold implements [appregistry.Session].
 func (a *app) Fold(b []byte) ([]byte, bool) {

@@ -78,8 +78,8 @@ func (c *Core) handsOff(t *appregistry.TokenRecord) string {
 func (c *Core) ignored(t *token) bool { return c.instance(t.rec.Authority).Mode == ModeIgnore }
 
 // policyAt is the policy for a token that an application holds, or nobody does.
-func (c *Core) policyAt(rec *appregistry.AppRecord, t *appregistry.TokenRecord) Policy {
-	p := c.policyFor(rec, t.Authority)
+func (c *Core) policyAt(overlay appregistry.Overlay, t *appregistry.TokenRecord) Policy {
+	p := c.policyFor(overlay, t.Authority)
 	if t.Obtained && c.instance(t.Authority).excludes(t.Authority, t.Token.Service) {
 		p.ReplaceOnly = true
 	}

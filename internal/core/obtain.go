@@ -96,14 +96,14 @@ func (c *Core) obtain(s *supply) {
 		c.dropSupply(s)
 		return
 	}
-	rec := c.sponsor(s)
+	app := c.sponsor(s)
 	s.job = c.startJob(job{what: obtainJob, supply: s, keep: c.keepsUnwanted(s)})
 	s.demand.begun(c.now.Boot)
 	req := plugins.ObtainRequest{User: s.key.User, Services: []string{s.key.Authority.Name}}
 	a := Obtain{Job: s.job, Authority: s.key.Authority, Tenant: s.key.User, First: !c.succeeds(s), Before: c.neededBy(s)}
-	if rec != nil {
-		req.App, req.Conf = string(rec.App.ID), rec.App.Overlay
-		a.Tenant, a.Timeout = tenant(rec.App), c.longestWish(c.users(s))
+	if app != nil {
+		req.App, req.Conf = string(app.ID), app.Overlay
+		a.Tenant, a.Timeout = tenant(app.Owner, app.User), c.longestWish(c.users(s))
 	}
 	a.Request = req
 	c.emit(a)
@@ -115,7 +115,7 @@ func (c *Core) users(s *supply) []uint64 {
 	users := slices.Collect(maps.Keys(s.planners))
 	for _, e := range c.reg.SuppliedEntries(s.key) {
 		for _, seq := range c.reg.Holders(e) {
-			if follows, _ := holdOn(c.reg.App(seq), e); follows {
+			if follows, _ := holdOn(c.reg.Holder(seq).Holdings, e); follows {
 				users = append(users, seq)
 			}
 		}
@@ -125,9 +125,17 @@ func (c *Core) users(s *supply) []uint64 {
 }
 
 // sponsor is the application whose settings an obtain uses: the oldest.
-func (c *Core) sponsor(s *supply) *appregistry.AppRecord {
+func (c *Core) sponsor(s *supply) *appregistry.App {
 	for _, seq := range c.users(s) {
-		return c.reg.App(seq)
+		return &c.reg.App(seq).App
+	}
+	return nil
+}
+
+// wishes are the settings of the supply's sponsor.
+func (c *Core) wishes(s *supply) appregistry.Overlay {
+	if app := c.sponsor(s); app != nil {
+		return app.Overlay
 	}
 	return nil
 }
@@ -377,7 +385,7 @@ func (c *Core) supplyFailed(s *supply, err error) {
 	s.wanted, s.reason = true, err.Error()
 	switch {
 	case final:
-		what, wait = TryAlarmed, c.policyFor(c.sponsor(s), s.key.Authority).DeniedAfter(remains)
+		what, wait = TryAlarmed, c.policyFor(c.wishes(s), s.key.Authority).DeniedAfter(remains)
 	case kind != plugins.KindDenied:
 		wait = c.retryAfter(s, remains, err)
 	}
@@ -394,7 +402,7 @@ func (c *Core) supplyFailed(s *supply, err error) {
 }
 
 func (c *Core) retryAfter(s *supply, remains time.Duration, err error) time.Duration {
-	p := c.policyFor(c.sponsor(s), s.key.Authority)
+	p := c.policyFor(c.wishes(s), s.key.Authority)
 	return heed(p.RetryAfter(s.failures, remains, c.random), remains, err)
 }
 

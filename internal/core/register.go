@@ -121,29 +121,29 @@ func (c *Core) namedPolicy(name string) (Policy, bool) {
 // policyFor is the policy for an application's tokens of an authority; that of the
 // authority's instance where there is no application, and the general one where
 // there is no authority either.
-func (c *Core) policyFor(rec *appregistry.AppRecord, a appregistry.Authority) Policy {
+func (c *Core) policyFor(overlay appregistry.Overlay, a appregistry.Authority) Policy {
 	p, own := c.cfg.Policy, c.instance(a)
 	if own.Policy != nil {
 		p = *own.Policy
 	}
-	if rec != nil && len(rec.App.Overlay) > 0 {
-		p = c.overlaid(p, rec)
+	if len(overlay) > 0 {
+		p = c.overlaid(p, overlay)
 	}
 	p.ReplaceOnly = p.ReplaceOnly || own.Mode == ModeReplace
 	return p
 }
 
 // overlaid is a policy with an application's own settings.
-func (c *Core) overlaid(p Policy, rec *appregistry.AppRecord) Policy {
-	if name := rec.App.Overlay["policy"]; name != "" {
+func (c *Core) overlaid(p Policy, overlay appregistry.Overlay) Policy {
+	if name := overlay["policy"]; name != "" {
 		if named, ok := c.namedPolicy(name); ok {
 			p = named
 		}
 	}
-	if ratio, err := strconv.ParseFloat(rec.App.Overlay["renewal.ratio"], 64); err == nil {
+	if ratio, err := strconv.ParseFloat(overlay["renewal.ratio"], 64); err == nil {
 		p.Ratio = ratio
 	}
-	p.MinLead = cmp.Or(rec.App.Duration("renewal.min-lead"), p.MinLead)
+	p.MinLead = cmp.Or(overlay.Duration("renewal.min-lead"), p.MinLead)
 	return p
 }
 

@@ -24,9 +24,10 @@ func (c *Core) renew(t *token) {
 	t.job = c.startJob(job{what: renewJob, token: t.rec.ID})
 	c.demands[t.rec.ID].begun(c.now.Boot)
 	c.toLater(t, appregistry.Renewing, t.rec.Reason)
+	tenant, timeout := c.accountOf(t)
 	a := Renew{
-		Job: t.job, Authority: t.rec.Authority, ID: t.rec.ID, Token: t.rec.Token, Tenant: c.tenantOf(t),
-		First: t.rec.Proof == appregistry.ProofNone, Before: t.endAt, Timeout: c.timeoutOf(t),
+		Job: t.job, Authority: t.rec.Authority, ID: t.rec.ID, Token: t.rec.Token, Tenant: tenant,
+		First: t.rec.Proof == appregistry.ProofNone, Before: t.endAt, Timeout: timeout,
 	}
 	if c.candidate(t) { // it is as urgent as what it is to replace
 		s := c.supplyFor(c.entry(t).Supply)
@@ -35,29 +36,40 @@ func (c *Core) renew(t *token) {
 	c.emit(a)
 }
 
-// tenantOf is on whose account calls about a token are: its oldest holder's, and
-// once nobody holds it who did last, or its owner's.
-func (c *Core) tenantOf(t *token) string {
+// accountOf is on whose account a call about a token is, its oldest holder's or,
+// once nobody holds it, who held it last or its owner's, and how long it may take.
+func (c *Core) accountOf(t *token) (name string, timeout time.Duration) {
 	if leaving(t.rec.State) && t.rec.Tenant != "" {
-		return t.rec.Tenant
+		return t.rec.Tenant, 0
 	}
-	for _, seq := range c.reg.Holders(t.rec.Entry) {
-		return tenant(c.reg.App(seq).App)
+	holders := c.reg.Holders(t.rec.Entry)
+	if len(holders) == 0 {
+		return t.rec.Owner, 0
 	}
-	return t.rec.Owner
+	oldest := c.reg.Holder(holders[0])
+	name = tenant(oldest.Owner, oldest.User)
+	if wish := oldest.Overlay.Duration(callTimeout); wish != 0 {
+		timeout = c.longestWish(holders)
+	}
+	return name, timeout
+}
+
+func (c *Core) tenantOf(t *token) string {
+	name, _ := c.accountOf(t)
+	return name
 }
 
 // tenant is who registered an application. The embedding program has no name, and
 // registers for many: there it is the user.
-func tenant(a appregistry.App) string { return cmp.Or(a.Owner, a.User) }
+func tenant(owner, user string) string { return cmp.Or(owner, user) }
 
-// timeoutOf is the longest that a holder gives a call; 0, the shell's own, where
-// one has no wish. No holder may shorten what others depend on.
-func (c *Core) timeoutOf(t *token) time.Duration { return c.longestWish(c.reg.Holders(t.rec.Entry)) }
+const callTimeout = "call-timeout"
 
+// longestWish is the longest that one of them gives a call; 0, the shell's own,
+// where one has no wish. No holder may shorten what others depend on.
 func (c *Core) longestWish(apps []uint64) (longest time.Duration) {
 	for _, seq := range apps {
-		wish := c.reg.App(seq).App.Duration("call-timeout")
+		wish := c.reg.Holder(seq).Overlay.Duration(callTimeout)
 		if wish == 0 {
 			return 0
 		}

@@ -36,7 +36,7 @@ func (c *Core) place(s *supply, g Grant) {
 		n.Reason = noDate
 	}
 	c.notify(n)
-	if !t.rec.Expires.IsZero() || !c.renewable(t, c.policyAt(c.sponsor(s), t.rec)) {
+	if !t.rec.Expires.IsZero() || !c.renewable(t, c.policyAt(c.wishes(s), t.rec)) {
 		c.promote(t)
 		return
 	}
@@ -167,7 +167,7 @@ func (c *Core) retire(old, successor *token) {
 func (c *Core) keepForBringers(old *token) {
 	for _, seq := range c.reg.Holders(old.rec.Entry) {
 		rec := c.reg.App(seq)
-		if rec.Published.Generation == 0 && slices.ContainsFunc(rec.Holdings, func(h appregistry.Holding) bool { return h.Token == old.rec.ID && !h.Carried }) {
+		if rec.Published.Generation == 0 && slices.ContainsFunc(rec.Holdings, func(h appregistry.Holding) bool { return h.Token == old.rec.ID }) {
 			rec.Offered = union(rec.Offered, []appregistry.TokenID{old.rec.ID})
 			c.reg.PutApp(rec)
 		}

@@ -314,7 +314,7 @@ func (c *Core) resumeToken(t *token) {
 		t.endAt = c.rememberedUntil(t)
 		return
 	case leaving(s):
-		c.cancelAgain(t)
+		c.cancelRecorded(t)
 		if t.endAt = c.lastEnd(t); t.endAt == never {
 			t.endAt = c.now.Boot + rememberFor
 		}
@@ -353,9 +353,6 @@ func (c *Core) resumeApp(seq uint64) {
 		if t := c.token(rec.ID); !t.stored {
 			c.pending.mark(rec.ID) // it is held, so that it is not let go
 		}
-	}
-	if a.rec.Left {
-		return
 	}
 	if a.rec.Replaces != 0 && c.reg.App(a.rec.Replaces) == nil {
 		c.standAlone(a) // an earlier release let one leave while the other waited

@@ -2,7 +2,6 @@ package core
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"time"
 
@@ -73,14 +72,14 @@ func (c *Core) HeldBy(numbers []uint64) (entries []uint64) {
 	return entries
 }
 
-// HeldByApp is [Core.HeldBy] of the application that is registered under a key, of one
-// that is to replace it, and of what left its group where it stands for that. The error is appregistry.ErrNotFound.
+// HeldByApp is [Core.HeldBy] of the application that is registered under a key, and
+// of one that is to replace it. The error is appregistry.ErrNotFound.
 func (c *Core) HeldByApp(key appregistry.AppKey) ([]uint64, error) {
 	rec := c.reg.AppByKey(key)
 	if rec == nil {
 		return nil, appregistry.ErrNotFound
 	}
-	numbers := append([]uint64{rec.Seq}, c.leftTo(rec)...)
+	numbers := []uint64{rec.Seq}
 	if rival := c.candidateFor(key); rival != nil {
 		numbers = append(numbers, rival.rec.Seq)
 	}
@@ -101,7 +100,10 @@ func (c *Core) EntriesAmong(numbers []uint64) (entries []appregistry.Entry) {
 }
 
 func (c *Core) entryView(rec *appregistry.EntryRecord) appregistry.Entry {
-	e := appregistry.Entry{ID: rec.ID, Authority: rec.Authority, Holders: c.holdersOf(rec.ID, math.MaxInt)}
+	e := appregistry.Entry{ID: rec.ID, Authority: rec.Authority}
+	for _, seq := range c.reg.Holders(rec.ID) {
+		e.Holders = append(e.Holders, c.reg.App(seq).App.Key())
+	}
 	for _, id := range slices.Backward(c.reg.TokensOf(rec.ID)) {
 		e.Tokens = append(e.Tokens, c.tokenView(c.peek(id)))
 		if id == rec.Current {
@@ -184,7 +186,7 @@ func (c *Core) Apps() []AppStatus { return c.AppsAmong(c.Numbers(0)) }
 // AppsAmong is [Core.Apps] of some numbers.
 func (c *Core) AppsAmong(numbers []uint64) (apps []AppStatus) {
 	each(c, numbers, func(n uint64) {
-		if a := c.app(n); a != nil && a.rec.Replaces == 0 && !a.rec.Left {
+		if a := c.app(n); a != nil && a.rec.Replaces == 0 {
 			apps = append(apps, c.appView(a))
 		}
 	})

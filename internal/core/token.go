@@ -97,7 +97,7 @@ func (c *Core) tokenDue(t *token) {
 		if now >= t.endAt {
 			c.giveUp(t)
 		} else if now >= t.cancelAt {
-			c.cancelDue(t)
+			c.sendCancel(t)
 		}
 	default:
 		c.liveDue(t, now)
@@ -261,12 +261,12 @@ func (c *Core) policyOf(t *token) Policy {
 	p, found, unwanted := c.policyAt(nil, t.rec), false, true
 	followed := c.reg.Followed(t.rec.Entry)
 	for _, seq := range c.reg.Holders(t.rec.Entry) {
-		rec := c.reg.App(seq)
-		follows, given := holdOn(rec, t.rec.Entry)
+		h := c.reg.Holder(seq)
+		follows, given := holdOn(h.Holdings, t.rec.Entry)
 		if !given {
 			continue
 		}
-		own := c.policyAt(rec, t.rec)
+		own := c.policyAt(h.Overlay, t.rec)
 		unwanted = unwanted && own.ReplaceOnly
 		if !found && (follows || !followed) {
 			p, found = own, true
@@ -283,7 +283,7 @@ func (c *Core) policyOf(t *token) Policy {
 func (c *Core) renewFor(a *app, t *token) {
 	s := t.rec.State
 	if t.renewAt != never || t.job != 0 || s == appregistry.New || ended(s) || leaving(s) ||
-		c.policyAt(a.rec, t.rec).ReplaceOnly || !c.renewable(t, c.policyOf(t)) {
+		c.policyAt(a.rec.App.Overlay, t.rec).ReplaceOnly || !c.renewable(t, c.policyOf(t)) {
 		return
 	}
 	if c.plan(t); t.rec.Proof == appregistry.ProofNone {
@@ -294,9 +294,9 @@ func (c *Core) renewFor(a *app, t *token) {
 
 // holdOn reports whether an application gets an entry's successors, and whether it
 // is given anything of it.
-func holdOn(rec *appregistry.AppRecord, e appregistry.EntryID) (follows, given bool) {
-	for i := range rec.Holdings {
-		if h := &rec.Holdings[i]; h.Entry == e && !h.Carried {
+func holdOn(holdings []appregistry.Holding, e appregistry.EntryID) (follows, given bool) {
+	for i := range holdings {
+		if h := &holdings[i]; h.Entry == e && !h.Carried {
 			follows, given = follows || !h.Lent, true
 		}
 	}
@@ -370,7 +370,12 @@ func (c *Core) aboutToken(what What, t *token) Notify {
 		What: what, Authority: t.rec.Authority, Token: t.rec.ID, Fingerprint: t.rec.Digests().Fingerprint,
 		Kind: t.rec.Token.Kind, Service: t.rec.Token.Service, Reason: t.rec.Reason, Expires: t.rec.Expires,
 	}
-	n.Apps = c.holdersOf(t.rec.Entry, 16)
+	for _, seq := range c.reg.Holders(t.rec.Entry) {
+		if len(n.Apps) == 16 {
+			break
+		}
+		n.Apps = append(n.Apps, c.reg.App(seq).App.Key())
+	}
 	return n
 }
 
