@@ -196,7 +196,13 @@ func (c *Core) keepAlive(ev KeepAlive) {
 	}
 	until := c.wall(at)
 	c.commit.waiting = append(c.commit.waiting, waiter{
-		run:  func() { c.emit(Reply{Request: ev.Request, Moment: Done, Until: until}) },
+		run: func() {
+			if c.reg.AppByKey(ev.App) == nil { // its registration was not recorded
+				c.reply(ev.Request, Done, appregistry.ErrNotFound)
+				return
+			}
+			c.emit(Reply{Request: ev.Request, Moment: Done, Until: until})
+		},
 		lost: func(err error) { c.reply(ev.Request, Done, err) },
 	})
 }

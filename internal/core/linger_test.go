@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -107,5 +108,21 @@ func TestLease_AtARestart(t *testing.T) {
 	}
 	if commits > 1 {
 		t.Errorf("%d commits in two hours of signs of life", commits)
+	}
+}
+
+// Nobody is told that an application stays whose registration failed meanwhile.
+func TestKeepAlive_OfWhatWasNotRecorded(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	w.run(time.Second)
+	w.storeErr = func() error { return errDown }
+	w.step(w.event(registration{app: app("a"), plan: plan(ns1)}))
+	r := w.ask()
+	w.step(core.KeepAlive{Request: r, Caller: alice, App: keyOf("a")})
+	w.answer(0)
+	w.storeErr = nil
+	w.run(time.Minute)
+	if err := w.done(r); !errors.Is(err, appregistry.ErrNotFound) {
+		t.Errorf("error %v, want %v", err, appregistry.ErrNotFound)
 	}
 }
