@@ -60,3 +60,24 @@ func TestObtained_SharedTokenReachesWhoIsThere(t *testing.T) {
 		t.Errorf("holds %q, given is %q", w.held("a", "ns1"), w.held("b", "ns1"))
 	}
 }
+
+// An answer may have one token under two aliases, as clients of two names want it.
+func TestObtained_OneTokenUnderTwoAliases(t *testing.T) {
+	w := newWorld(t, day, 7*day)
+	w.svc.gives = func(g core.Grant) []core.Grant {
+		other := g
+		other.Alias = "other"
+		return []core.Grant{g, other}
+	}
+	w.mustDone(w.register(registration{app: app("a"), plan: plan(ns1)}))
+	for range 9 {
+		if one := w.held("a", "ns1"); w.held("a", "other") != one || !w.valid("a", "ns1") {
+			t.Fatalf("holds %q and %q", one, w.held("a", "other"))
+		}
+		w.run(day)
+	}
+	w.mustDone(w.unregister(alice, "a"))
+	if len(w.svc.cancels) != w.svc.issued {
+		t.Errorf("cancels %v of %d issued", w.svc.cancels, w.svc.issued)
+	}
+}

@@ -180,7 +180,7 @@ func (c *Core) hold(s *supply, e *appregistry.EntryRecord, alias string) {
 		rec := c.reg.App(seq)
 		has := false
 		for _, h := range rec.Holdings {
-			has = has || (h.Entry == e.ID && h.Token == 0)
+			has = has || (h.Entry == e.ID && h.Token == 0 && h.Alias == alias)
 		}
 		if !has {
 			rec.Holdings = append(rec.Holdings, appregistry.Holding{Alias: alias, Entry: e.ID})
