@@ -234,10 +234,9 @@ func TestOddOutputIsHarmless(t *testing.T) {
 	}
 }
 
-// TestB49_FloodOfLogLinesIsHeldBack: the host's log gets a part of it and the count of
+// TestFloodOfLogLinesIsHeldBack: the host's log gets a part of it and the count of
 // the rest, and calls go on meanwhile.
-// Shows: U10.
-func TestB49_FloodOfLogLinesIsHeldBack(t *testing.T) {
+func TestFloodOfLogLinesIsHeldBack(t *testing.T) {
 	var log syncBuffer
 	c := command(t, "good")
 	c.Logger = slog.New(slog.NewTextHandler(&log, nil))
