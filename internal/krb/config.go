@@ -87,7 +87,8 @@ func ParseConfig(name, text string) (*Config, error) {
 
 // config interprets the relations that were read.
 func (p *profile) config() (*Config, error) {
-	c := &Config{Realms: map[string]Realm{}, DomainRealm: map[string]string{}, CAPaths: map[string]map[string]string{}}
+	// As MIT and the JDK have it, and files that name no KDC count on.
+	c := &Config{DNSLookupKDC: true, Realms: map[string]Realm{}, DomainRealm: map[string]string{}, CAPaths: map[string]map[string]string{}}
 	permitted := defaultEtypes()
 	seen := map[string]bool{}
 	for _, r := range p.relations {

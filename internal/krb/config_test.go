@@ -200,3 +200,16 @@ func TestConfigFaultsNameTheirLine(t *testing.T) {
 		})
 	}
 }
+
+// A file that names no KDC and says nothing of DNS counts on it.
+func TestDNSIsAskedUnlessTheFileSaysNo(t *testing.T) {
+	for text, want := range map[string]bool{
+		"[libdefaults]\n default_realm = A.TEST\n": true, "[libdefaults]\n dns_lookup_kdc = false\n": false,
+		"[libdefaults]\n dns_lookup_kdc = true\n": true,
+	} {
+		c, err := krb.ParseConfig("krb5.conf", text)
+		if err != nil || c.DNSLookupKDC != want {
+			t.Errorf("%q: %+v, %v; want %v", text, c, err, want)
+		}
+	}
+}

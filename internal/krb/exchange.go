@@ -180,7 +180,7 @@ func (k *kdcs) lookupRealm(ctx context.Context, realm string) []string {
 	defer cancel()
 	var addrs []string
 	for _, proto := range []string{"udp", "tcp"} {
-		_, records, err := k.lookup(ctx, "kerberos", proto, realm)
+		_, records, err := k.lookup(ctx, "kerberos", proto, realm+".") // in full: no search domain is tried
 		if err != nil {
 			continue
 		}

@@ -335,6 +335,9 @@ func TestKDCsFromDNS(t *testing.T) {
 				<-ctx.Done()
 				return "", nil, ctx.Err()
 			}
+			if name != r.Realm()+"." {
+				t.Errorf("looked up %q", name)
+			}
 			return "", []*net.SRV{{Target: "kdc9.mini.test.", Port: 8888}}, nil
 		}
 		var dialed []string
