@@ -1,6 +1,7 @@
 package pluginwire
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -26,6 +27,13 @@ func TestB50_ErrorTextsAreCutHereToo(t *testing.T) {
 		if n := len(got.Error()) + len(plugins.CodeOf(got)); n > maxText+2*maxCode || !utf8.ValidString(got.Error()) {
 			t.Errorf("%s: %d bytes", name, n)
 		}
+	}
+}
+
+// The program counts the call's time as well, and may be the first to say that it is over.
+func TestErrorFromWire_DeadlineOfTheOtherSide(t *testing.T) {
+	if err := errorFromWire(t.Context(), status.Error(codes.DeadlineExceeded, "late")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v is no deadline", err)
 	}
 }
 

@@ -57,6 +57,8 @@ func errorFromWire(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("provider process: %w", ctx.Err())
+	case st.Code() == codes.DeadlineExceeded: // its clock was first
+		return fmt.Errorf("provider process: %w", context.DeadlineExceeded)
 	case st.Code() == codes.Unimplemented:
 		return plugins.Refused("unsupported", fmt.Errorf("provider process: %w", errors.ErrUnsupported))
 	}
