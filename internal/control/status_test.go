@@ -28,6 +28,7 @@ type told struct {
 }
 
 func (e told) Apps(context.Context) ([]renewer.AppStatus, error) { return e.apps, nil }
+
 func (e told) App(_ context.Context, key appregistry.AppKey) (renewer.AppStatus, error) {
 	for _, a := range e.apps {
 		if a.Key == key {
@@ -36,13 +37,17 @@ func (e told) App(_ context.Context, key appregistry.AppKey) (renewer.AppStatus,
 	}
 	return renewer.AppStatus{}, appregistry.ErrNotFound
 }
+
 func (told) EntriesOf(context.Context, appregistry.AppKey) ([]appregistry.Entry, error) {
 	return nil, nil
 }
+
 func (told) Entries(context.Context) ([]appregistry.Entry, error) { return nil, nil }
+
 func (e told) Counts(context.Context) (renewer.Counts, error) {
 	return renewer.Counts{Restoring: e.restoring}, nil
 }
+
 func (e told) Remembered(context.Context) ([]appregistry.TokenStatus, error) {
 	return e.remembered, nil
 }
