@@ -122,7 +122,7 @@ type TokenRecord struct {
 	// Skew is how far the service's clock was ahead of our wall clock.
 	Skew time.Duration
 	// ReadUntil is when the last readers of a set with this token look for the
-	// next one, by the service's clock; set when it is replaced.
+	// next one, by our wall clock; set when it is replaced.
 	ReadUntil time.Time
 	// Ordered: an operator wants it cancelled, whoever holds it.
 	Ordered bool

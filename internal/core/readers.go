@@ -48,7 +48,7 @@ func (c *Core) published(a *app, r *round) {
 			t.readBy = 0
 		}
 		if until > t.readUntil {
-			t.readUntil, t.rec.ReadUntil = until, c.clocks.date(t.rec.Authority, until)
+			t.readUntil, t.rec.ReadUntil = until, c.wall(until)
 			c.reg.PutToken(t.rec)
 		}
 		if !c.reg.Referenced(id) {

@@ -172,7 +172,7 @@ func (c *Core) dropProofs() {
 func (c *Core) restoredToken(rec *appregistry.TokenRecord) *token {
 	t := newToken(rec)
 	if t.stored = true; !rec.ReadUntil.IsZero() {
-		t.readUntil = c.clocks.latest(rec.Authority, rec.ReadUntil)
+		t.readUntil = max(c.ownClock(rec.ReadUntil), c.toldAtMost(t))
 	}
 	return t
 }

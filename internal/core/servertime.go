@@ -115,9 +115,6 @@ func (k *clocks) passed(a appregistry.Authority, date time.Time, now time.Durati
 // idea of the authority's clock is in doubt, or cannot be: a token that was past
 // its end was renewed, and is so still.
 func (k *clocks) renewedFor(a appregistry.Authority, before, expires time.Time, life, now time.Duration) {
-	if life > 0 && k.date(a, now).Sub(expires.Add(-life)).Abs() < trust {
-		delete(k.behind, a) // it is as we believe
-	}
 	past := expires.After(before) && k.boot(a, expires)-now < leastWait
 	if life > 0 && (k.doubtful[a] || past) {
 		k.measured[a] = expires.Add(-life - now)

@@ -159,6 +159,15 @@ func TestB93_LateTimersLoseNothing(t *testing.T) {
 	kept(t, run(t, sim.Config{Seed: 5, Apps: 100, Length: 15 * day, Faults: with(func(f *sim.Faults) { f.LateTicks = 30 * time.Second })}))
 }
 
+// Readers keep their time over restarts also where services' clocks are an hour off,
+// which each session has to find out anew.
+func TestP4_ReadersKeepTheirTimeOverRestartsAndSkew(t *testing.T) {
+	kept(t, run(t, sim.Config{
+		Seed: 12, Apps: 20, Length: 6 * day, Faults: sim.Faults{Crashes: 100, Skew: time.Hour},
+		Lifetimes: hadooptest.Lifetimes{RenewInterval: 2 * time.Hour, MaxLifetime: 12 * time.Hour},
+	}))
+}
+
 // However much happens in between, timers come no later than said: two minutes are not
 // seven, which tokens of half an hour have left when they are due.
 func TestLateTicks_HaveALimit(t *testing.T) {
