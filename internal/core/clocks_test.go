@@ -115,3 +115,24 @@ func oldDistance(t *testing.T, proved bool) {
 		t.Errorf("its set has %q in the place of a token that is good for days", w.held("a", "ns1"))
 	}
 }
+
+// Readers are told to look by the clock that is believed, not by one that is only held
+// possible before anything is given up.
+func TestB91_ReadersAreNotToldToSleepForYears(t *testing.T) {
+	for _, by := range []int{-10, 10} {
+		w := newWorld(t, day, 7*day)
+		start := w.wall
+		w.svc.now = func() time.Time { return start.Add(w.boot) }
+		w.wall = start.AddDate(by, 0, 0)
+		w.crash()
+		w.mustDone(w.register(registration{app: app("a"), plan: plan(ns1)}))
+		w.run(time.Hour)
+		w.wall = start
+		w.crash()
+		w.run(time.Minute)
+		w.mustDone(w.register(registration{app: app("b"), bring: map[string]plugins.Token{"ns1": w.targets["/stage/a"].creds.Tokens["ns1"]}}))
+		if all := w.targets["/stage/b"].all; all[0].NextUpdate.Sub(w.now().Wall) > 8*day {
+			t.Errorf("stepped by %d years: told to look at %v, now %v", -by, all[0].NextUpdate, w.now().Wall)
+		}
+	}
+}

@@ -309,9 +309,8 @@ func (c *Core) roundOf(rec *appregistry.AppRecord, made assembled) round {
 	update, end := never, never
 	for _, id := range made.tokens {
 		t := c.token(id)
-		last := c.lastEnd(t)
-		end = min(end, last)
-		update = min(update, c.successorBy(t, last))
+		end = min(end, c.lastEnd(t))
+		update = min(update, c.successorBy(t))
 	}
 	if update == never {
 		update = c.now.Boot + cmp.Or(c.policyFor(rec.App.Overlay, appregistry.Authority{}).DefaultValidity, 12*time.Hour)
@@ -323,7 +322,13 @@ func (c *Core) roundOf(rec *appregistry.AppRecord, made assembled) round {
 
 // successorBy is when readers may count on a token's successor: its planned
 // replacement and a fifth of what is left then.
-func (c *Core) successorBy(t *token, last time.Duration) time.Duration {
+func (c *Core) successorBy(t *token) time.Duration {
+	// By the clock that is believed: a later one that is only held possible would have
+	// readers sleep for as long as ours was once off.
+	last := c.clocks.boot(t.rec.Authority, t.rec.Max)
+	if last == never {
+		last = c.clocks.boot(t.rec.Authority, t.rec.Expires)
+	}
 	at := t.replaceAt
 	if at == never || !c.obtainable(t) {
 		return last
@@ -331,7 +336,7 @@ func (c *Core) successorBy(t *token, last time.Duration) time.Duration {
 	if last == never {
 		return at + (at-c.now.Boot)/15 // a fifth of a quarter of the life that is assumed
 	}
-	return at + (last-at)/5
+	return at + max(0, last-at)/5
 }
 
 func (c *Core) sendStages(a *app, r *round) {
