@@ -65,7 +65,7 @@ func interruptAt(ctx context.Context, setDeadline func(time.Time) error) (undo f
 func loginError(cfg Config, addr string, err error) error {
 	re, answered := errors.AsType[*RemoteError](err)
 	if answered && re.Class == InvalidToken && cfg.Token == nil {
-		answered, err = false, fmt.Errorf("%w: %s", ErrProtocol, re)
+		answered, err = false, fmt.Errorf("%w: %s", ErrProtocol, re.Error())
 	}
 	if answered || isRefusal(err) {
 		return fmt.Errorf("log in to %s: %w", addr, err)
