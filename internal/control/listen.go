@@ -37,7 +37,12 @@ func Listen(path string, mode os.FileMode, gid int) (net.Listener, error) {
 // listen makes the socket under a name of its own, and moves it into place once
 // its mode is right.
 func listen(path string, mode os.FileMode, gid int) (_ net.Listener, err error) {
-	if _, err := vacant(path); err != nil {
+	unlock, err := lock(path)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := vacant(path); err != nil {
 		return nil, err
 	}
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".c") // mode 0700; a short name, since a socket's is limited
@@ -68,75 +73,91 @@ func listen(path string, mode os.FileMode, gid int) (_ net.Listener, err error) 
 	if err != nil {
 		return nil, err
 	}
-	for {
-		err := os.Link(temp, path) // and not a rename: of two who start at once one gets the place
-		if err == nil {
-			return &listener{l, path, made}, nil
-		}
-		if !errors.Is(err, fs.ErrExist) {
-			return nil, err
-		}
-		if err := moveAside(path, filepath.Join(dir, "old")); err != nil {
-			return nil, err
-		}
+	if err := os.Rename(temp, path); err != nil {
+		return nil, err
 	}
-}
-
-// moveAside takes a dead socket out of the way, to a name of our own.
-func moveAside(path, aside string) error {
-	dead, err := vacant(path)
-	if err != nil || dead == nil {
-		return err
-	}
-	if err := os.Rename(path, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	moved, err := os.Lstat(aside)
-	if err != nil || os.SameFile(moved, dead) {
-		return nil // it is out of the way, by us or by somebody else
-	}
-	// Somebody has begun to serve there since.
-	if err := os.Link(aside, path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return ErrInUse
+	return &listener{l, path, made}, nil
 }
 
 // Close implements net.Listener.
 func (l *listener) Close() error {
-	err := l.UnixListener.Close()
-	if now, e := os.Lstat(l.path); e == nil && os.SameFile(now, l.made) {
-		err = errors.Join(err, os.Remove(l.path))
+	// The socket is removed while it is open, as nothing else can have its inode then.
+	unlock, err := lock(l.path)
+	if err == nil {
+		if now, e := os.Lstat(l.path); e == nil && os.SameFile(now, l.made) {
+			err = os.Remove(l.path)
+		}
+		unlock()
 	}
-	return err
+	return errors.Join(err, l.UnixListener.Close())
 }
 
-// vacant checks that nobody serves the path, and that what is there is a socket:
-// the one of a daemon that is dead; nil for none.
-func vacant(path string) (dead os.FileInfo, err error) {
+const (
+	lockFor   = 5 * time.Second
+	lockAgain = 5 * time.Millisecond
+)
+
+// lock keeps the place to its caller: between a look at it and what follows from
+// that nobody else takes or leaves it. The file it does that by is nobody's but the
+// daemon's, and gone afterwards.
+func lock(path string) (unlock func(), err error) {
+	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".lock")
+	for begun := time.Now(); ; time.Sleep(lockAgain) {
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil && isAt(f, name) {
+			return func() { _ = os.Remove(name); f.Close() }, nil
+		}
+		f.Close()
+		if err != nil && !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock %s: %w", name, err)
+		}
+		if time.Since(begun) > lockFor {
+			return nil, fmt.Errorf("%w: it has had %s for more than %s", ErrInUse, name, lockFor)
+		}
+	}
+}
+
+// isAt reports whether an open file is what has that name, and was not removed by
+// who had its lock.
+func isAt(f *os.File, name string) bool {
+	open, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Lstat(name)
+	return err == nil && os.SameFile(open, there)
+}
+
+// vacant checks that nobody serves the path, and that what is there is a socket if
+// it is anything: the one of a daemon that is dead.
+func vacant(path string) error {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil
+		return nil
 	case err != nil:
-		return nil, err
+		return err
 	case info.Mode().Type() != fs.ModeSocket:
-		return nil, errors.New("something else than a socket is there: remove it, or choose another path")
+		return errors.New("something else than a socket is there: remove it, or choose another path")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "unix", path)
 	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) {
-		return info, nil // its daemon is dead
+		return nil // its daemon is dead
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer c.Close()
 	peer, err := peerOf(c)
 	if err != nil {
-		return nil, fmt.Errorf("%w (%w)", ErrInUse, err)
+		return fmt.Errorf("%w (%w)", ErrInUse, err)
 	}
-	return nil, fmt.Errorf("%w: process %d", ErrInUse, peer.PID)
+	return fmt.Errorf("%w: process %d", ErrInUse, peer.PID)
 }
