@@ -76,7 +76,11 @@ func validate(b appregistry.Batch) error {
 
 // write is the one goroutine that changes the file.
 func (s *Store) write() {
-	defer close(s.done)
+	var failed []*request
+	defer func() {
+		close(s.done) // first: who hears of the failure may count on it
+		answer(failed, func(*request) error { return s.err })
+	}()
 	for {
 		select {
 		case <-s.stop:
@@ -89,7 +93,7 @@ func (s *Store) write() {
 				// sync would say about it: this handle is not used again.
 				err = fmt.Errorf("%w: %w", ErrFailed, err)
 				s.shut(err)
-				answer(group, func(*request) error { return err })
+				failed = group
 				return
 			}
 			answer(group, func(r *request) error { return r.verdict })
