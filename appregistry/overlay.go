@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -55,7 +56,7 @@ func ValidateOverlay(overlay map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(overlay)) {
 		typ, ok := keys[key]
 		if !ok {
-			return fmt.Errorf("overlay key %q: not one an application may set", key)
+			return fmt.Errorf("overlay key %q: not one an application may set; those are %s", key, strings.Join(slices.Sorted(maps.Keys(keys)), ", "))
 		}
 		if err := typ.check(overlay[key]); err != nil {
 			return fmt.Errorf("overlay key %q: %w", key, err)

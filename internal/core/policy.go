@@ -40,6 +40,9 @@ func Preset(name string) (Policy, bool) {
 	return Policy{}, false
 }
 
+// presets are the names that [Preset] knows.
+var presets = []string{"flink", "spark2", "yarn"}
+
 const (
 	leastWait = time.Second
 	// suspectMost bounds the life that a date may tell of: more is not believed.

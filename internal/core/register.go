@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tokenwheel/tokenwheel/appregistry"
@@ -105,7 +107,7 @@ func (c *Core) checkCaller(ev *Register) error {
 	}
 	if name := ev.App.Overlay["policy"]; name != "" {
 		if _, ok := c.namedPolicy(name); !ok {
-			return plugins.Refused(CodeOverlay, fmt.Errorf("no policy is called %q", name))
+			return plugins.Refused(CodeOverlay, fmt.Errorf("no policy is called %q; there are %s", name, strings.Join(c.policyNames(), ", ")))
 		}
 	}
 	return nil
@@ -116,6 +118,13 @@ func (c *Core) namedPolicy(name string) (Policy, bool) {
 		return p, true
 	}
 	return Preset(name)
+}
+
+// policyNames are the words that namedPolicy knows.
+func (c *Core) policyNames() []string {
+	names := slices.AppendSeq(slices.Clone(presets), maps.Keys(c.cfg.Policies))
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // policyFor is the policy for an application's tokens of an authority; that of the
