@@ -191,10 +191,11 @@ func (l *Loader) fold(n *node) {
 
 func (l *Loader) loadApp(a *AppRecord) bool {
 	r := l.r
-	if l.tail || !l.fresh(a.Seq) || (a.Replaces == 0 && r.AppByKey(a.App.Key()) != nil) {
+	named := a.Replaces == 0 && !a.Left
+	if l.tail || !l.fresh(a.Seq) || (named && r.AppByKey(a.App.Key()) != nil) {
 		return false
 	}
-	n := node{id: a.Seq, table: appTable, app: a, keyed: a.Replaces == 0}
+	n := node{id: a.Seq, table: appTable, app: a, keyed: named}
 	if n.keyed {
 		r.byKey.add(maphash.Comparable(r.seed, a.App.Key()), a.Seq)
 	}

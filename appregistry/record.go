@@ -46,6 +46,9 @@ type AppRecord struct {
 	// LeaseEnd is when its lease is over at the latest, by our wall clock; zero: it
 	// has none, or nobody noted it.
 	LeaseEnd time.Time
+	// Left: the application is gone. What is left carries for its group what it had,
+	// and is registered under no key.
+	Left bool
 
 	attachment
 

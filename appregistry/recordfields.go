@@ -111,6 +111,7 @@ func (r *AppRecord) encode(w *fieldWriter) {
 	w.date(24, r.LeaveAt)
 	r.App.encodeNewer(w)
 	w.date(28, r.LeaseEnd)
+	w.flag(29, r.Left)
 	w.b = append(w.b, r.unknown.fields...)
 }
 
@@ -234,6 +235,8 @@ func (r *AppRecord) decode(f *fieldReader) {
 			a.Tolerate = f.number() != 0
 		case 28:
 			r.LeaseEnd = f.date()
+		case 29:
+			r.Left = f.number() != 0
 		default:
 			r.unknown.keep(f)
 		}

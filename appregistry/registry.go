@@ -214,8 +214,11 @@ func (r *Registry) PutApp(a *AppRecord) {
 		r.counts[appTable]++
 		r.own(a.App.Owner, a.Seq)
 	}
+	if a.Left {
+		r.unkey(n) // by what it was
+	}
 	n.app = a
-	if a.Replaces == 0 && !n.keyed {
+	if a.Replaces == 0 && !a.Left && !n.keyed {
 		r.key(n)
 	}
 	if !n.had.is(a) {
@@ -236,15 +239,20 @@ func (r *Registry) key(n *node) {
 	n.keyed = true
 }
 
+func (r *Registry) unkey(n *node) {
+	if n.keyed {
+		r.byKey.remove(maphash.Comparable(r.seed, n.app.App.Key()), n.id)
+		n.keyed = false
+	}
+}
+
 // DeleteApp removes the application and all its holds.
 func (r *Registry) DeleteApp(seq uint64) {
 	n := r.find(appTable, seq)
 	if n == nil {
 		return
 	}
-	if n.keyed {
-		r.byKey.remove(maphash.Comparable(r.seed, n.app.App.Key()), seq)
-	}
+	r.unkey(n)
 	r.index(n, indexed{})
 	r.disown(n.app.App.Owner, seq)
 	n.app = nil

@@ -39,12 +39,21 @@ var fixtures = []struct {
 	{"v3.db", withoutOrders},                  // groups
 	{"v4.db", withoutLeases},                  // cancels that an operator ordered
 	{"v5.db", withoutTenants},                 // ends of leases
-	{"v6.db", func(*appregistry.Registry) {}}, // cancels on a tenant's account
+	{"v6.db", withoutLeft},                    // cancels on a tenant's account
+	{"v7.db", func(*appregistry.Registry) {}}, // what members leave behind in a group
+}
+
+// withoutLeft takes out what came with records that carry for a group: a member did.
+func withoutLeft(r *appregistry.Registry) {
+	for _, seq := range r.AppSeqs() {
+		r.App(seq).Left = false
+	}
 }
 
 // withoutTenants takes out what came with pauses of one tenant's cancels: before,
 // there were only those of all.
 func withoutTenants(r *appregistry.Registry) {
+	withoutLeft(r)
 	*r.Pause() = appregistry.Pause{All: true}
 	for _, id := range r.TokenIDs() {
 		r.Token(id).Tenant = ""
@@ -116,7 +125,7 @@ func full() *appregistry.Registry {
 		Holdings: []appregistry.Holding{{Alias: "nn", Kind: tok.Kind, Service: "nn1:8020", Entry: entry, Token: token, Lent: true, Carried: true}},
 		Replaces: first, Generation: 12, EpochFloor: 2, Ready: true,
 		Published: appregistry.Published{Generation: 12, Digest: []byte{6, 5}, Tokens: []appregistry.TokenID{token}, NextUpdate: when.Add(time.Hour)},
-		Offered:   []appregistry.TokenID{token}, LeaveAt: when.Add(2 * time.Hour), LeaseEnd: when.Add(3 * time.Hour),
+		Offered:   []appregistry.TokenID{token}, LeaveAt: when.Add(2 * time.Hour), LeaseEnd: when.Add(3 * time.Hour), Left: true,
 	})
 	r.Pause().Add("etl")
 	r.Pause().Add("") // an embedding program's

@@ -91,6 +91,9 @@ func (c *Core) noteApp(rec *appregistry.AppRecord) {
 	if rec.Ready {
 		c.counters.ready++
 	}
+	if rec.Left {
+		c.counters.left++
+	}
 }
 
 // acknowledge: the registration is durable. Now its tokens are verified and
@@ -340,8 +343,7 @@ func (c *Core) stay(a *app) {
 func (c *Core) leave(a *app, why error) {
 	rec := a.rec
 	a.gone = why
-	c.bequeath(rec, !a.durable || (!errors.Is(why, errLeft) && !errors.Is(why, errSuperseded)))
-	c.leaveGroup(rec)
+	behind, over := c.leaveGroup(rec, !a.durable || (!errors.Is(why, errLeft) && !errors.Is(why, errSuperseded)))
 	c.set(&a.timer, appTimer, rec.Seq, never)
 	if c.rivals[rec.App.Key()] == rec.Seq {
 		delete(c.rivals, rec.App.Key())
@@ -357,7 +359,18 @@ func (c *Core) leave(a *app, why error) {
 	published := union(rec.Published.Tokens, rec.Offered)
 	c.departing = tenant(rec.App.Owner, rec.App.User)
 	defer func() { c.departing = "" }()
-	c.reg.DeleteApp(rec.Seq)
+	if behind != nil {
+		c.counters.left++
+		c.reg.PutApp(behind)
+	} else {
+		c.reg.DeleteApp(rec.Seq)
+	}
+	for _, seq := range over {
+		for _, h := range c.reg.App(seq).Holdings {
+			entries[h.Entry] = struct{}{}
+		}
+		c.deleteLeft(seq)
+	}
 	if rival := c.candidateFor(rec.App.Key()); rival != nil && rival.rec.Replaces == rec.Seq {
 		c.standAlone(rival)
 	}

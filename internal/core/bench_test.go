@@ -10,8 +10,7 @@ import (
 )
 
 // All of a group leave, each with a token of its own that the others carry on:
-// in order of their coming, where all that is carried goes from one to the next,
-// and the other way round.
+// in order of their coming, and the other way round.
 func BenchmarkGroup_AllLeave(b *testing.B) {
 	for _, n := range []int{200, 800, 3200} {
 		for _, oldestFirst := range []bool{true, false} {

@@ -65,7 +65,7 @@ type Core struct {
 	instances  map[string]*Instance
 	plain      Instance // of instances that the operator has said nothing about
 	demands    map[appregistry.TokenID]*demand
-	groups     map[groupKey][]uint64         // members in order of registration
+	groups     map[groupKey]*group
 	rivals     map[appregistry.AppKey]uint64 // registrations that wait to replace one
 	supplies   map[appregistry.Supply]*supply
 	numbered   map[uint64]*supply // the supplies by their number, for timers
@@ -94,7 +94,7 @@ func New(cfg Config) *Core {
 		clocks:    clocks{measured: map[appregistry.Authority]time.Time{}, behind: map[appregistry.Authority][]time.Time{}, doubtful: map[appregistry.Authority]bool{}, shown: map[appregistry.Authority]time.Time{}},
 		instances: map[string]*Instance{},
 		demands:   map[appregistry.TokenID]*demand{},
-		groups:    map[groupKey][]uint64{},
+		groups:    map[groupKey]*group{},
 		rivals:    map[appregistry.AppKey]uint64{},
 		supplies:  map[appregistry.Supply]*supply{}, numbered: map[uint64]*supply{},
 		jobs: map[Job]job{}, lazy: map[appregistry.TokenID]struct{}{},

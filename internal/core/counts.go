@@ -16,12 +16,13 @@ type Counts struct {
 // counters are kept as things change: counting a million tokens takes a second.
 type counters struct {
 	ready  int
+	left   int // records of applications that left, for their groups
 	tokens [len(states)]int
 }
 
 // Counts is how much there is now.
 func (c *Core) Counts() Counts {
-	n := Counts{Apps: c.reg.Apps() - len(c.rivals), Ready: c.counters.ready, Entries: c.reg.Entries(), Tokens: map[appregistry.State]int{}, Restoring: c.stored.left() + c.pending.left()}
+	n := Counts{Apps: c.reg.Apps() - len(c.rivals) - c.counters.left, Ready: c.counters.ready, Entries: c.reg.Entries(), Tokens: map[appregistry.State]int{}, Restoring: c.stored.left() + c.pending.left()}
 	for s, count := range c.counters.tokens {
 		if count != 0 {
 			n.Tokens[appregistry.State(s)] = count

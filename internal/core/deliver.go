@@ -185,7 +185,7 @@ func (c *Core) appDue(a *app) {
 // make one generation.
 func (c *Core) changed(a *app) {
 	switch {
-	case a == nil || a.open > 0 || !a.durable || a.rec.Replaces != 0:
+	case a == nil || a.open > 0 || !a.durable || a.rec.Replaces != 0 || a.rec.Left:
 		return
 	case a.round != nil:
 		a.changed = true

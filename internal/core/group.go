@@ -1,6 +1,7 @@
 package core
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -9,8 +10,15 @@ import (
 
 // A group is an owner's name for applications that belong together, such as a
 // launcher and the jobs that it starts. A token that one of them holds or held is
-// cancelled only when the last of them has left: whoever leaves, or gets a
-// successor, hands the old token to a member that stays, which carries it.
+// cancelled only when the last of them has left: of who leaves earlier a record
+// stays behind, which carries what that had. So nothing of what others left is
+// touched before the group's end, however much it is.
+type group struct {
+	members []uint64 // in order of registration
+	// carried has the tokens that are carried for the group, each with the number of
+	// the application, or of what is left of it, that does.
+	carried map[appregistry.TokenID]uint64
+}
 
 // groupWait is how long the last application of a group stays after it was
 // unregistered: a launcher may end a moment before the jobs that it has started
@@ -22,29 +30,33 @@ type groupKey struct{ owner, name string }
 func groupOf(rec *appregistry.AppRecord) groupKey { return groupKey{rec.App.Owner, rec.App.Group} }
 
 func (c *Core) joinGroup(rec *appregistry.AppRecord) {
-	if rec.App.Group != "" {
-		c.groups[groupOf(rec)] = append(c.groups[groupOf(rec)], rec.Seq)
-	}
-}
-
-func (c *Core) leaveGroup(rec *appregistry.AppRecord) {
 	if rec.App.Group == "" {
 		return
 	}
-	k := groupOf(rec)
-	if c.groups[k] = slices.DeleteFunc(c.groups[k], func(seq uint64) bool { return seq == rec.Seq }); len(c.groups[k]) == 0 {
-		delete(c.groups, k)
+	g := c.groups[groupOf(rec)]
+	if g == nil {
+		g = &group{carried: map[appregistry.TokenID]uint64{}}
+		c.groups[groupOf(rec)] = g
+	}
+	if at, ok := slices.BinarySearch(g.members, rec.Seq); !ok && !rec.Left {
+		g.members = slices.Insert(g.members, at, rec.Seq)
+	}
+	for _, h := range rec.Holdings {
+		if _, ok := g.carried[h.Token]; h.Carried && !ok {
+			g.carried[h.Token] = rec.Seq
+		}
 	}
 }
 
-// heir is the member of an application's group that carries what it leaves
-// behind: the oldest other one, and one that waits to replace another only where
-// nobody else is there; nil: there is none, or none that is recorded.
+// heir is the other recorded member of an application's group that stands for what
+// is carried: the oldest, and one that waits to replace another only where nobody
+// else is there; nil: there is none.
 func (c *Core) heir(rec *appregistry.AppRecord) (waits *app) {
-	if rec.App.Group == "" {
+	g := c.groups[groupOf(rec)]
+	if rec.App.Group == "" || g == nil {
 		return nil
 	}
-	for _, seq := range c.groups[groupOf(rec)] {
+	for _, seq := range g.members {
 		switch a := c.app(seq); {
 		case seq == rec.Seq || a == nil || !a.durable:
 		case a.rec.Replaces == 0:
@@ -56,13 +68,37 @@ func (c *Core) heir(rec *appregistry.AppRecord) (waits *app) {
 	return waits
 }
 
-// bequeath has the heir carry all that a leaving application holds, or that may
-// be in a set it was given; of one that was never admitted, what it carried.
-func (c *Core) bequeath(rec *appregistry.AppRecord, rejected bool) {
-	heir := c.heir(rec)
-	if heir == nil {
-		return
+// leaveGroup takes an application out of its group. While others are there, what is
+// returned first takes the place of its record: it carries all that the application
+// held, or that may be in a set it was given, unless that is carried already; of
+// one that was never admitted, what it carried. After the last, over has the
+// records that carry for nobody any more.
+func (c *Core) leaveGroup(rec *appregistry.AppRecord, rejected bool) (behind *appregistry.AppRecord, over []uint64) {
+	g := c.groups[groupOf(rec)]
+	if rec.App.Group == "" || g == nil {
+		return nil, nil
 	}
+	if c.heir(rec) != nil {
+		behind = c.leftBehind(g, rec, rejected)
+	} else {
+		over = slices.Sorted(maps.Values(g.carried))
+		over = slices.DeleteFunc(slices.Compact(over), func(seq uint64) bool {
+			carries := c.reg.App(seq)
+			return carries == nil || !carries.Left
+		})
+		clear(g.carried)
+	}
+	if at, ok := slices.BinarySearch(g.members, rec.Seq); ok {
+		g.members = slices.Delete(g.members, at, at+1)
+	}
+	if len(g.members) == 0 {
+		delete(c.groups, groupOf(rec))
+	}
+	return behind, over
+}
+
+// leftBehind is what stays of an application that leaves its group to others.
+func (c *Core) leftBehind(g *group, rec *appregistry.AppRecord, rejected bool) *appregistry.AppRecord {
 	var ids []appregistry.TokenID
 	if !rejected {
 		ids = union(rec.Published.Tokens, rec.Offered)
@@ -76,34 +112,47 @@ func (c *Core) bequeath(rec *appregistry.AppRecord, rejected bool) {
 		}
 		ids = append(ids, h.Token)
 	}
-	c.carry(heir, union(ids, nil))
-}
-
-// carry gives an application a hold on tokens that are not delivered to it.
-func (c *Core) carry(a *app, ids []appregistry.TokenID) {
-	has := map[appregistry.TokenID]bool{}
-	for _, h := range a.rec.Holdings {
-		has[h.Token] = has[h.Token] || h.Lent
-	}
-	before := len(a.rec.Holdings)
-	for _, id := range ids {
+	left := &appregistry.AppRecord{Seq: rec.Seq, Left: true, App: appregistry.App{Owner: rec.App.Owner, User: rec.App.User, Group: rec.App.Group}}
+	for _, id := range union(ids, nil) {
 		t := c.token(id)
-		if t == nil || has[id] || ended(t.rec.State) || leaving(t.rec.State) || c.entry(t) == nil {
+		if by, ok := g.carried[id]; ok && by != rec.Seq {
 			continue
 		}
-		a.rec.Holdings = append(a.rec.Holdings, appregistry.Holding{Entry: t.rec.Entry, Token: id, Lent: true, Carried: true})
+		if t == nil || ended(t.rec.State) || leaving(t.rec.State) || c.entry(t) == nil {
+			delete(g.carried, id)
+			continue
+		}
+		g.carried[id] = rec.Seq
+		left.Holdings = append(left.Holdings, carriedHolding(t))
 	}
-	if len(a.rec.Holdings) > before {
-		c.reg.PutApp(a.rec)
+	if len(left.Holdings) == 0 {
+		return nil
 	}
+	return left
+}
+
+func carriedHolding(t *token) appregistry.Holding {
+	return appregistry.Holding{Entry: t.rec.Entry, Token: t.rec.ID, Lent: true, Carried: true}
+}
+
+// leftTo are the records of a group's members that left for which an application
+// stands; its own may be among them.
+func (c *Core) leftTo(rec *appregistry.AppRecord) []uint64 {
+	g := c.groups[groupOf(rec)]
+	if rec.App.Group == "" || g == nil || c.heir(&appregistry.AppRecord{App: rec.App}) != c.app(rec.Seq) {
+		return nil
+	}
+	return slices.Compact(slices.Sorted(maps.Values(g.carried)))
 }
 
 // carryRetired keeps a replaced token for the group of one of its entry's
 // holders; false: none of them is in a group.
 func (c *Core) carryRetired(t *token) bool {
 	for _, seq := range c.reg.Holders(t.rec.Entry) {
-		if a := c.app(seq); a.rec.App.Group != "" && a.rec.Replaces == 0 {
-			c.carry(a, []appregistry.TokenID{t.rec.ID})
+		if rec := c.reg.App(seq); rec.App.Group != "" && rec.Replaces == 0 {
+			rec.Holdings = append(rec.Holdings, carriedHolding(t))
+			c.joinGroup(rec)
+			c.reg.PutApp(rec)
 			return true
 		}
 	}
@@ -117,10 +166,51 @@ func (c *Core) dropCarried(t *token) {
 		rec := c.reg.App(seq)
 		n := len(rec.Holdings)
 		rec.Holdings = slices.DeleteFunc(rec.Holdings, func(h appregistry.Holding) bool { return h.Carried && h.Token == t.rec.ID })
-		if len(rec.Holdings) != n {
-			c.reg.PutApp(rec)
+		if len(rec.Holdings) == n {
+			continue
+		}
+		if g := c.groups[groupOf(rec)]; g != nil {
+			delete(g.carried, t.rec.ID)
+		}
+		if rec.Left && len(rec.Holdings) == 0 {
+			c.deleteLeft(seq)
+			continue
+		}
+		c.reg.PutApp(rec)
+	}
+}
+
+// deleteLeft deletes what carries nothing any more.
+func (c *Core) deleteLeft(seq uint64) {
+	c.counters.left--
+	c.reg.DeleteApp(seq)
+}
+
+// holdersOf are some of the applications that hold an entry. For what is left behind
+// a member of its group stands that is there.
+func (c *Core) holdersOf(e appregistry.EntryID, most int) (keys []appregistry.AppKey) {
+	var groups map[groupKey]bool // that somebody stands for
+	for _, seq := range c.reg.Holders(e) {
+		if len(keys) == most {
+			break
+		}
+		rec := c.reg.App(seq)
+		if !rec.Left {
+			keys = append(keys, rec.App.Key())
+			continue
+		}
+		heir := c.heir(rec)
+		if heir == nil || groups[groupOf(rec)] {
+			continue
+		}
+		if groups == nil {
+			groups = map[groupKey]bool{}
+		}
+		if groups[groupOf(rec)] = true; !slices.Contains(c.reg.Holders(e), heir.rec.Seq) {
+			keys = append(keys, heir.rec.App.Key())
 		}
 	}
+	return keys
 }
 
 // lingerOf is how long an application stays after it was unregistered.

@@ -167,7 +167,7 @@ func (c *Core) retire(old, successor *token) {
 func (c *Core) keepForBringers(old *token) {
 	for _, seq := range c.reg.Holders(old.rec.Entry) {
 		rec := c.reg.App(seq)
-		if rec.Published.Generation == 0 && slices.ContainsFunc(rec.Holdings, func(h appregistry.Holding) bool { return h.Token == old.rec.ID }) {
+		if rec.Published.Generation == 0 && slices.ContainsFunc(rec.Holdings, func(h appregistry.Holding) bool { return h.Token == old.rec.ID && !h.Carried }) {
 			rec.Offered = union(rec.Offered, []appregistry.TokenID{old.rec.ID})
 			c.reg.PutApp(rec)
 		}

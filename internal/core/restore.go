@@ -354,6 +354,9 @@ func (c *Core) resumeApp(seq uint64) {
 			c.pending.mark(rec.ID) // it is held, so that it is not let go
 		}
 	}
+	if a.rec.Left {
+		return
+	}
 	if a.rec.Replaces != 0 && c.reg.App(a.rec.Replaces) == nil {
 		c.standAlone(a) // an earlier release let one leave while the other waited
 	}

@@ -2,6 +2,7 @@ package core
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -72,14 +73,14 @@ func (c *Core) HeldBy(numbers []uint64) (entries []uint64) {
 	return entries
 }
 
-// HeldByApp is [Core.HeldBy] of the application that is registered under a key, and
-// of one that is to replace it. The error is appregistry.ErrNotFound.
+// HeldByApp is [Core.HeldBy] of the application that is registered under a key, of one
+// that is to replace it, and of what left its group where it stands for that. The error is appregistry.ErrNotFound.
 func (c *Core) HeldByApp(key appregistry.AppKey) ([]uint64, error) {
 	rec := c.reg.AppByKey(key)
 	if rec == nil {
 		return nil, appregistry.ErrNotFound
 	}
-	numbers := []uint64{rec.Seq}
+	numbers := append([]uint64{rec.Seq}, c.leftTo(rec)...)
 	if rival := c.candidateFor(key); rival != nil {
 		numbers = append(numbers, rival.rec.Seq)
 	}
@@ -100,10 +101,7 @@ func (c *Core) EntriesAmong(numbers []uint64) (entries []appregistry.Entry) {
 }
 
 func (c *Core) entryView(rec *appregistry.EntryRecord) appregistry.Entry {
-	e := appregistry.Entry{ID: rec.ID, Authority: rec.Authority}
-	for _, seq := range c.reg.Holders(rec.ID) {
-		e.Holders = append(e.Holders, c.reg.App(seq).App.Key())
-	}
+	e := appregistry.Entry{ID: rec.ID, Authority: rec.Authority, Holders: c.holdersOf(rec.ID, math.MaxInt)}
 	for _, id := range slices.Backward(c.reg.TokensOf(rec.ID)) {
 		e.Tokens = append(e.Tokens, c.tokenView(c.peek(id)))
 		if id == rec.Current {
@@ -186,7 +184,7 @@ func (c *Core) Apps() []AppStatus { return c.AppsAmong(c.Numbers(0)) }
 // AppsAmong is [Core.Apps] of some numbers.
 func (c *Core) AppsAmong(numbers []uint64) (apps []AppStatus) {
 	each(c, numbers, func(n uint64) {
-		if a := c.app(n); a != nil && a.rec.Replaces == 0 {
+		if a := c.app(n); a != nil && a.rec.Replaces == 0 && !a.rec.Left {
 			apps = append(apps, c.appView(a))
 		}
 	})

@@ -370,12 +370,7 @@ func (c *Core) aboutToken(what What, t *token) Notify {
 		What: what, Authority: t.rec.Authority, Token: t.rec.ID, Fingerprint: t.rec.Digests().Fingerprint,
 		Kind: t.rec.Token.Kind, Service: t.rec.Token.Service, Reason: t.rec.Reason, Expires: t.rec.Expires,
 	}
-	for _, seq := range c.reg.Holders(t.rec.Entry) {
-		if len(n.Apps) == 16 {
-			break
-		}
-		n.Apps = append(n.Apps, c.reg.App(seq).App.Key())
-	}
+	n.Apps = c.holdersOf(t.rec.Entry, 16)
 	return n
 }
 

@@ -120,7 +120,7 @@ var engine = []Mutant{
 	},
 	{
 		Name: "launcher-takes-it-along", Bug: "a group's token ends with the launcher that brought it (Oozie, MAPREDUCE-1430)",
-		File: "internal/core/group.go", Old: "\tif rec.App.Group == \"\" {\n\t\treturn nil\n\t}\n\tfor _, seq := range c.groups[groupOf(rec)] {", New: "\tif true {\n\t\treturn nil\n\t}\n\tfor _, seq := range c.groups[groupOf(rec)] {",
+		File: "internal/core/group.go", Old: "\tif c.heir(rec) != nil {\n\t\tbehind = ", New: "\tif rec.App.Group == \"\" {\n\t\tbehind = ",
 		Package: "./internal/core", Tests: "TestGroup_LauncherEndsFirst|TestGroup_KeepAndReplacedTokens",
 	},
 	{
