@@ -26,7 +26,7 @@ type Store interface {
 }
 
 // Batch is one atomic change. A key stands in it at most once; values are never
-// empty.
+// empty. One of nothing but a fence asks whether that holds.
 type Batch struct {
 	Fence  *Fence // nil: unconditional
 	Put    []Record

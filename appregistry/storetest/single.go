@@ -172,6 +172,19 @@ func fenceHoldsOrNothing(ctx context.Context, p *place) error {
 	if err := try([]byte("1"), "2"); err != nil {
 		return fmt.Errorf("fence that holds: %w", err)
 	}
+	if err := p.holds(ctx, "a=2", "epoch=2"); err != nil {
+		return err
+	}
+	// A batch of nothing asks whether the fence holds.
+	ask := func(want string) error {
+		return p.Commit(ctx, appregistry.Batch{Fence: &appregistry.Fence{Key: []byte("epoch"), Want: []byte(want)}})
+	}
+	if err := wantErr("fence of a batch of nothing", ask("1"), appregistry.ErrFenced); err != nil {
+		return err
+	}
+	if err := ask("2"); err != nil {
+		return fmt.Errorf("batch of nothing behind a fence that holds: %w", err)
+	}
 	return p.holds(ctx, "a=2", "epoch=2")
 }
 

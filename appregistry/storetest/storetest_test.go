@@ -62,6 +62,17 @@ var plantedBugs = map[string]struct {
 		},
 		[]string{"FenceHoldsOrNothingChanges", "FenceIsComparedWhereItIsWritten", "OneFencedBatchLeavesOthersAlone"},
 	},
+	"a batch of nothing is not looked at": {
+		func(good appregistry.Store) appregistry.Store {
+			return broken{Store: good, commit: func(ctx context.Context, good appregistry.Store, b appregistry.Batch) error {
+				if len(b.Put)+len(b.Delete) == 0 {
+					return nil
+				}
+				return good.Commit(ctx, b)
+			}}
+		},
+		[]string{"FenceHoldsOrNothingChanges"},
+	},
 	"fence is compared before the transaction": {
 		func(good appregistry.Store) appregistry.Store {
 			return broken{Store: good, commit: func(ctx context.Context, good appregistry.Store, b appregistry.Batch) error {

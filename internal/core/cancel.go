@@ -80,12 +80,36 @@ func (c *Core) intend(t *token) {
 
 // cancelRecorded sends a cancel once all that was decided so far is durable.
 func (c *Core) cancelRecorded(t *token) {
-	c.afterCommit(func() {
-		if c.token(t.rec.ID) == t && t.rec.State == appregistry.CancelPending && t.job == 0 {
-			c.sendCancel(t)
-			c.schedule(t)
-		}
-	})
+	id := t.rec.ID
+	c.afterCommit(func() { c.sendRecorded(id) })
+}
+
+// cancelAgain sends a cancel whose intent was recorded some time ago. Another writer
+// may have the store since, and have taken the intent back: it is asked first.
+func (c *Core) cancelAgain(t *token) {
+	if c.cfg.Volatile {
+		c.cancelRecorded(t)
+		return
+	}
+	c.commit.fenced = append(c.commit.fenced, t.rec.ID)
+}
+
+func (c *Core) sendRecorded(id appregistry.TokenID) {
+	if t := c.token(id); t != nil && t.rec.State == appregistry.CancelPending && t.job == 0 {
+		c.sendCancel(t)
+		c.schedule(t)
+	}
+}
+
+// cancelDue is called when a cancel is to be tried again. One that is paused needs
+// nobody's word for it.
+func (c *Core) cancelDue(t *token) {
+	t.cancelAt = never
+	if !t.rec.Ordered && c.cancelsPaused(c.tenantOf(t)) {
+		t.cancelAt = c.now.Boot + pausedCheck
+	} else if t.job == 0 {
+		c.cancelAgain(t)
+	}
 }
 
 // remember keeps a token's record to the end of its life, without its bytes.

@@ -14,11 +14,14 @@ const lazyFor = time.Second
 // committer keeps the store behind memory. One commit is out at a time and holds
 // all that changed since the last, so whatever one step changes is one commit.
 type committer struct {
-	seq      uint64
-	batch    appregistry.Batch // the one that is out
-	out      bool
-	waiting  []waiter // for the next commit
-	aboard   []waiter // for the one that is out
+	seq     uint64
+	batch   appregistry.Batch // the one that is out
+	out     bool
+	waiting []waiter // for the next commit
+	aboard  []waiter // for the one that is out
+	// fenced are tokens whose cancels wait for the word that the store is ours still,
+	// which any commit brings, and one of nothing where nothing changed.
+	fenced   []appregistry.TokenID
 	failures int
 	retry    timer
 	lazy     timer
@@ -57,7 +60,7 @@ func (c *Core) afterCommit(run func()) {
 func (c *Core) flush() {
 	k := &c.commit
 	for !k.out && !k.retry.isSet() && c.taken == nil {
-		if !c.reg.Dirty() && k.next == nil {
+		if !c.reg.Dirty() && k.next == nil && len(k.fenced) == 0 {
 			if len(k.waiting) == 0 {
 				return
 			}
@@ -84,6 +87,13 @@ func (c *Core) sendCommit() {
 	k.batch, k.out = batch, true
 	k.sent(c.reg.Turn())
 	k.aboard, k.waiting = append(k.aboard, k.waiting...), nil
+	if ids := k.fenced; len(ids) > 0 {
+		k.fenced = nil
+		k.aboard = append(k.aboard, waiter{
+			run:  func() { each(c, ids, c.sendRecorded) },
+			fail: func(error) { k.fenced = append(k.fenced, ids...) },
+		})
+	}
 	c.emit(Commit{Seq: k.seq, Batch: batch})
 }
 

@@ -7,7 +7,7 @@ func (c *Core) Sizes() map[string]int {
 		carried += len(g.carried)
 	}
 	return map[string]int{
-		"carried": carried, "asked": len(c.asked), "cancels counted": len(c.cancels.sent),
+		"carried": carried, "asked": len(c.asked), "cancels counted": len(c.cancels.sent), "fenced": len(c.commit.fenced),
 		"timers": c.wheel.Len(), "jobs": len(c.jobs), "lazy": len(c.lazy), "supplies": len(c.supplies), "numbered": len(c.numbered),
 		"demands": len(c.demands), "groups": len(c.groups), "rivals": len(c.rivals), "waiting": len(c.commit.waiting), "aboard": len(c.commit.aboard),
 		"tokens": c.reg.Tokens(), "applications": len(c.reg.AppSeqs()), "entries": c.reg.Entries(), "open": c.reg.Open(),

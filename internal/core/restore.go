@@ -314,7 +314,7 @@ func (c *Core) resumeToken(t *token) {
 		t.endAt = c.rememberedUntil(t)
 		return
 	case leaving(s):
-		c.cancelRecorded(t)
+		c.cancelAgain(t)
 		if t.endAt = c.lastEnd(t); t.endAt == never {
 			t.endAt = c.now.Boot + rememberFor
 		}

@@ -97,7 +97,7 @@ func (c *Core) tokenDue(t *token) {
 		if now >= t.endAt {
 			c.giveUp(t)
 		} else if now >= t.cancelAt {
-			c.sendCancel(t)
+			c.cancelDue(t)
 		}
 	default:
 		c.liveDue(t, now)

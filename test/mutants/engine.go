@@ -89,6 +89,11 @@ var engine = []Mutant{
 		Package: "./internal/core", Tests: "TestB81_DeposedCoreActsNoMore",
 	},
 	{
+		Name: "repeats-unasked", Bug: "a cancel is repeated without a look at whose the store is by now (B81)",
+		File: "internal/core/cancel.go", Old: "\tif c.cfg.Volatile {\n\t\tc.cancelRecorded(t)", New: "\tif true {\n\t\tc.cancelRecorded(t)",
+		Package: "./internal/core", Tests: "TestB81_DeposedCoreRepeatsNoCancel",
+	},
+	{
 		Name: "storm-goes-on", Bug: "cancels without number go out when all applications leave at once (T-56)",
 		File: "internal/core/pause.go", Old: "w.total >= limit {", New: "w.total >= limit && false {",
 		Package: "./internal/core", Tests: "TestT56_CancelStormIsPaused",
